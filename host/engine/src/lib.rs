@@ -1,0 +1,2 @@
+//! Runs a plan.
+pub mod journal;

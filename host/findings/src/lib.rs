@@ -1,0 +1,3 @@
+//! From readings to a finding.
+pub mod finding;
+pub mod reading;

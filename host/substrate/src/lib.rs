@@ -1,0 +1,2 @@
+//! Data sources of inquiries, read as typed columnar batches.
+pub mod batch;
