@@ -77,6 +77,9 @@ pub struct PlannedStep {
     pub action: Action,
     /// Positions in [`Plan::steps`] of the steps that must be done before; ascending, all smaller than its own.
     pub after: Vec<usize>,
+    /// Those of `after` that the manifest names in `depends_on`: if one of them fails or is skipped, this step is skipped.
+    /// A step that merely comes later in the order runs all the same.
+    pub needs: Vec<usize>,
     /// Whether the failure of this step ends the inquiry.
     pub break_on_failure: bool,
 }
