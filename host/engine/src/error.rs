@@ -38,6 +38,12 @@ pub enum EngineError {
         /// Why it could not be.
         source: serde_json::Error,
     },
+    /// A component that the inquiry was planned with cannot be kept.
+    #[error("{message}")]
+    Component {
+        /// Which file and why.
+        message: String,
+    },
     /// A report could not be rendered or written.
     #[error("report `{name}`: {message}")]
     Report {

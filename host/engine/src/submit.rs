@@ -30,8 +30,10 @@ impl Engine {
             submission.plan.instruments.values().map(|instrument| instrument.digest.as_str()).collect();
         for digest in digests {
             // The installed file may be replaced while the inquiry runs; the blob is what it was planned with.
-            if let Some(component) = self.catalogue.component(digest) {
-                self.journal.put_blob(component.to_vec()).await?;
+            let component =
+                self.catalogue.component(digest).map_err(|message| EngineError::Component { message })?;
+            if let Some(component) = component {
+                self.journal.put_blob(component).await?;
             }
         }
         let manifest = self.journal.put_blob(submission.manifest.into_bytes()).await?;

@@ -1,0 +1,15 @@
+//! `inquisitor completions`: scripts that let a shell complete this command line.
+
+use std::process::ExitCode;
+
+use clap::CommandFactory as _;
+
+use crate::args::Cli;
+use crate::print;
+
+pub(crate) fn run(shell: clap_complete::Shell) -> anyhow::Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "inquisitor", &mut script);
+    print::write(&script)?;
+    Ok(ExitCode::SUCCESS)
+}

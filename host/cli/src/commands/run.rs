@@ -1,0 +1,210 @@
+//! `inquisitor run`: one inquiry, from its manifest to its finding, on an engine in this process.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use inquisitor_conductor::Conductor;
+use inquisitor_engine::journal::{Abort, Checkpoint, Inquiry, InquiryId, Journal, Status};
+use inquisitor_engine::secrets::AllowedSecrets;
+use inquisitor_engine::{Engine, Submission, outcomes};
+use inquisitor_manifest::plan::Plan;
+use inquisitor_report::{ReportInput, StepOutcome};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::{Global, Output, Run};
+use crate::commands::validate;
+use crate::settings::Settings;
+use crate::{exit, host, input, print, progress};
+
+pub(crate) async fn run(global: &Global, settings: &Settings, args: &Run) -> anyhow::Result<ExitCode> {
+    let manifest = input::text(&args.manifest)?;
+    let runtime = host::runtime(args.sources.cache_dir.as_deref(), settings)?;
+    let catalogue = host::catalogue(&runtime, &args.sources, settings).await;
+    let checked = validate::check(&manifest.name, &manifest.text, &catalogue);
+    if !checked.diagnostics.is_empty() {
+        print::note(&validate::rendered(&checked, &manifest, print::color_stderr(global)));
+    }
+    let Some(plan) = checked.plan else {
+        if global.output == Output::Json {
+            print::json(&validate::Report::new(&manifest.name, &checked.diagnostics))?;
+        }
+        return Ok(ExitCode::from(exit::ERROR));
+    };
+
+    // A temporary folder lives exactly as long as this function.
+    let mut temporary = None;
+    let data_dir: PathBuf = match args.data_dir.as_ref().or(settings.data_dir.as_ref()) {
+        Some(folder) => folder.clone(),
+        None => temporary
+            .insert(tempfile::tempdir().context("cannot make a temporary folder; name one with --data-dir")?)
+            .path()
+            .to_owned(),
+    };
+    let host = host::open(&data_dir, runtime, catalogue, secrets(args, settings)).await?;
+    let base_dir = Some(manifest.folder.clone());
+    let submission = Submission { plan, manifest: manifest.text, base_dir };
+    let outcome = drive(&host.engine, &host.conductor, submission, args.quiet).await;
+    let shown = match outcome {
+        Ok(Some(inquiry)) => show(global, settings, args, &host.conductor, &inquiry).await,
+        Ok(None) => {
+            let hint = if temporary.is_some() { "" } else { "; run the same command again to finish it" };
+            print::note(&format!("interrupted{hint}"));
+            Ok(ExitCode::from(exit::INTERRUPTED))
+        }
+        Err(error) => Err(error),
+    };
+    host.conductor.shutdown().await;
+    shown
+}
+
+fn secrets(args: &Run, settings: &Settings) -> AllowedSecrets {
+    AllowedSecrets {
+        allowed: args.allow_secret.iter().chain(&settings.allow_secret).cloned().collect(),
+        directory: args.secret_dir.clone().or_else(|| settings.secret_dir.clone()),
+    }
+}
+
+/// Finish what was interrupted in this data directory, then run the manifest unless that was it. None if interrupted.
+async fn drive(
+    engine: &Engine,
+    conductor: &Conductor,
+    submission: Submission,
+    quiet: bool,
+) -> anyhow::Result<Option<Inquiry>> {
+    let observer = progress::observer(quiet);
+    let interrupt = CancellationToken::new();
+    let work = async {
+        let mut resumed = None;
+        for id in conductor.unfinished().await? {
+            let inquiry = engine.drive(&id, observer.clone(), CancellationToken::new()).await?;
+            if is_of(&inquiry.plan, &submission.plan) {
+                resumed = Some(inquiry);
+            }
+        }
+        if let Some(inquiry) = resumed {
+            return anyhow::Ok(inquiry);
+        }
+        let id: InquiryId = engine.submit(submission).await?;
+        Ok(engine.drive(&id, observer.clone(), CancellationToken::new()).await?)
+    };
+    let signal = interrupt.clone();
+    let listener = tokio::spawn(async move {
+        stop_signal().await;
+        signal.cancel();
+    });
+    let result = tokio::select! {
+        result = work => result.map(Some),
+        // The work is dropped where it stands; every record so far is durable, and the rest is done next time.
+        () = interrupt.cancelled() => Ok(None),
+    };
+    listener.abort();
+    result
+}
+
+fn is_of(interrupted: &Plan, submitted: &Plan) -> bool {
+    interrupted.manifest_digest == submitted.manifest_digest
+}
+
+/// Returns when the user or the system asks this process to stop.
+async fn stop_signal() {
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        Err(_) => return std::future::pending().await,
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// What `--output json` prints.
+#[derive(Serialize)]
+struct Document<'a> {
+    inquiry: &'a str,
+    manifest: &'a str,
+    name: &'a str,
+    manifest_digest: &'a str,
+    #[serde(flatten)]
+    status: &'a Status,
+    steps: &'a [StepOutcome],
+    instruments: &'a std::collections::BTreeMap<String, inquisitor_manifest::plan::PlannedInstrument>,
+    ledger: &'a Checkpoint,
+}
+
+async fn show(
+    global: &Global,
+    settings: &Settings,
+    args: &Run,
+    conductor: &Conductor,
+    inquiry: &Inquiry,
+) -> anyhow::Result<ExitCode> {
+    let ledger = conductor.checkpoint().await?;
+    let steps = outcomes(inquiry);
+    if let Some(folder) = args.artifact_dir.as_ref().or(settings.artifact_dir.as_ref()) {
+        write_artifacts(conductor, inquiry, folder).await?;
+    }
+    if global.output == Output::Json {
+        print::json(&Document {
+            inquiry: &inquiry.id,
+            manifest: &inquiry.plan.manifest_id,
+            name: &inquiry.plan.name,
+            manifest_digest: &inquiry.plan.manifest_digest,
+            status: &inquiry.status,
+            steps: &steps,
+            instruments: &inquiry.plan.instruments,
+            ledger: &ledger,
+        })?;
+    }
+    match &inquiry.status {
+        Status::Concluded { finding, .. } => {
+            if global.output == Output::Text {
+                let input = ReportInput {
+                    inquiry: &inquiry.id,
+                    plan: &inquiry.plan,
+                    finding,
+                    submitted: inquiry.submitted,
+                    checkpoint: Some((ledger.size, ledger.root.as_str())),
+                    steps: &steps,
+                };
+                print::text(&inquisitor_report::console_summary(&input, print::width(), print::color_stdout(global)))?;
+            }
+            Ok(exit::of(finding.verdict))
+        }
+        Status::Aborted { reason, .. } => {
+            print::note(&format!("error: {}", aborted(reason)));
+            for step in steps.iter().filter(|step| step.message.is_some()) {
+                print::note(&format!("  {}: {}", step.step, step.message.as_deref().unwrap_or_default()));
+            }
+            Ok(ExitCode::from(exit::ERROR))
+        }
+        Status::Running => bail!("the inquiry {} is still running", inquiry.id),
+    }
+}
+
+fn aborted(reason: &Abort) -> String {
+    match reason {
+        Abort::Cancelled => "the inquiry was cancelled".to_owned(),
+        Abort::TimedOut => "the inquiry reached its time limit (execution.timeout)".to_owned(),
+        Abort::Preflight { message } => format!("a preflight check did not pass: {message}"),
+        Abort::Broken { step, message } => {
+            format!("the step `{step}` failed, and break_on_failure ends the inquiry: {message}")
+        }
+    }
+}
+
+async fn write_artifacts(conductor: &Conductor, inquiry: &Inquiry, folder: &Path) -> anyhow::Result<()> {
+    let Status::Concluded { artifacts, .. } = &inquiry.status else { return Ok(()) };
+    let folder = folder.join(&inquiry.id);
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    for (name, digest) in artifacts {
+        let bytes = conductor.blob(digest).await?;
+        let file = folder.join(name);
+        std::fs::write(&file, bytes).with_context(|| format!("cannot write {}", file.display()))?;
+        print::note(&format!("wrote {}", file.display()));
+    }
+    Ok(())
+}
+

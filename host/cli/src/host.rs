@@ -1,0 +1,96 @@
+//! The host in this process: runtime, plugins, conductor and engine, opened for one command.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use inquisitor_conductor::{Conductor, ConductorConfig};
+use inquisitor_engine::breaker::BreakerPolicy;
+use inquisitor_engine::catalogue::Catalogue;
+use inquisitor_engine::secrets::AllowedSecrets;
+use inquisitor_engine::{Engine, EngineConfig};
+use inquisitor_runtime::request::Limits;
+use inquisitor_runtime::{Runtime, RuntimeConfig};
+
+use crate::args::PluginSources;
+use crate::print;
+use crate::settings::{self, Settings};
+
+/// Calls of instruments that a host of one user runs at once, beyond which a single inquiry cannot go anyway.
+const MAX_CALLS: usize = 100;
+
+/// The sandbox, with its cache where flags or configuration say.
+///
+/// # Errors
+/// When the cache folder cannot be used or the engine does not start on this machine.
+pub(crate) fn runtime(cache_dir: Option<&Path>, settings: &Settings) -> anyhow::Result<Runtime> {
+    let cache = cache_dir
+        .map(Path::to_owned)
+        .or_else(|| settings.cache_dir.clone())
+        .unwrap_or_else(settings::default_cache_dir);
+    Ok(Runtime::new(RuntimeConfig::new(cache.join("compiled")))?)
+}
+
+/// Every plugin that manifests may name. Says on standard error which files are none.
+pub(crate) async fn catalogue(runtime: &Runtime, sources: &PluginSources, settings: &Settings) -> Arc<Catalogue> {
+    let mut folders = sources.plugin_dir.clone();
+    if folders.is_empty() {
+        folders.clone_from(&settings.plugin_dir);
+    }
+    if folders.is_empty() {
+        folders = shipped_plugins();
+    }
+    let catalogue = Catalogue::load(runtime, &sources.plugin, &folders).await;
+    for broken in catalogue.broken() {
+        print::note(&format!("warning: not a plugin: {}: {}", broken.path.display(), broken.message));
+    }
+    Arc::new(catalogue)
+}
+
+/// The plugins that came with this binary: beside it, or where an installation or a build puts them.
+fn shipped_plugins() -> Vec<PathBuf> {
+    let Some(folder) = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned)) else {
+        return Vec::new();
+    };
+    let candidates = [folder.join("plugins"), folder.join("../lib/inquisitor/plugins"), folder.join("../plugins")];
+    candidates.into_iter().filter(|candidate| candidate.is_dir()).take(1).collect()
+}
+
+/// An engine on a conductor of its own.
+pub(crate) struct Host {
+    pub(crate) conductor: Arc<Conductor>,
+    pub(crate) engine: Engine,
+}
+
+/// Open the data directory and start an engine on it.
+///
+/// # Errors
+/// When the directory is held by another process, is not ours, or cannot be used.
+pub(crate) async fn open(
+    data_dir: &Path,
+    runtime: Runtime,
+    catalogue: Arc<Catalogue>,
+    secrets: AllowedSecrets,
+) -> anyhow::Result<Host> {
+    let conductor = conductor(data_dir).await?;
+    let config = EngineConfig {
+        executor: "local".to_owned(),
+        limits: Limits::default(),
+        max_calls: MAX_CALLS,
+        breaker: BreakerPolicy::default(),
+        secrets: Arc::new(secrets),
+    };
+    let engine = Engine::new(conductor.clone(), runtime, catalogue, config);
+    Ok(Host { conductor, engine })
+}
+
+/// Open the data directory alone.
+///
+/// # Errors
+/// When the directory is held by another process, is not ours, or cannot be used.
+pub(crate) async fn conductor(data_dir: &Path) -> anyhow::Result<Arc<Conductor>> {
+    let conductor = Conductor::open(ConductorConfig::new(data_dir, "local"))
+        .await
+        .with_context(|| format!("cannot open the data directory {}", data_dir.display()))?;
+    Ok(Arc::new(conductor))
+}

@@ -1,0 +1,156 @@
+//! The plugins that manifests may name, and those that running inquiries were planned with.
+//!
+//! A file that is not a good plugin is kept as its error and reported to whoever asks for it, so that one bad plugin
+//! never stops a host.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use inquisitor_runtime::{Plugin, Runtime};
+
+use crate::journal::Journal;
+
+/// Components that a folder is searched for at most; the rest are left out with an error that says so.
+pub const MAX_COMPONENTS: usize = 1000;
+
+/// Bytes of a component file that are read at most; a larger one is no plugin.
+pub const MAX_COMPONENT_BYTES: u64 = 64 << 20;
+
+/// An installed plugin.
+#[derive(Clone)]
+pub struct Installed {
+    /// The plugin, ready to run.
+    pub plugin: Plugin,
+    /// The file that it came from.
+    pub path: PathBuf,
+}
+
+/// A file that is not a good plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// The plugins of this host, in order of precedence.
+#[derive(Default)]
+pub struct Catalogue {
+    installed: Vec<Installed>,
+    broken: Vec<Broken>,
+    /// Plugins of running inquiries that are no longer installed, loaded from the journal's blobs.
+    planned: Mutex<HashMap<String, Plugin>>,
+}
+
+impl Catalogue {
+    /// Load the named files, then every `*.wasm` of the folders in order of name. What comes first takes precedence.
+    /// Never fails: what cannot be loaded is in [`Catalogue::broken`].
+    pub async fn load(runtime: &Runtime, files: &[PathBuf], folders: &[PathBuf]) -> Self {
+        let mut catalogue = Self::default();
+        let mut paths = files.to_vec();
+        for folder in folders {
+            match components(folder) {
+                Ok(found) => paths.extend(found),
+                Err(message) => catalogue.broken.push(Broken { path: folder.clone(), message }),
+            }
+        }
+        if paths.len() > MAX_COMPONENTS {
+            for path in paths.drain(MAX_COMPONENTS..) {
+                let message = format!("left out: a host loads at most {MAX_COMPONENTS} plugins at start");
+                catalogue.broken.push(Broken { path, message });
+            }
+        }
+        for path in paths {
+            match load_file(runtime, &path).await {
+                Ok(plugin) => catalogue.add(plugin, path),
+                Err(message) => catalogue.broken.push(Broken { path, message }),
+            }
+        }
+        catalogue
+    }
+
+    fn add(&mut self, plugin: Plugin, path: PathBuf) {
+        let is_new = !self.installed.iter().any(|installed| installed.plugin.digest() == plugin.digest());
+        if is_new {
+            self.installed.push(Installed { plugin, path });
+        }
+    }
+
+    /// The installed plugins, in order of precedence.
+    pub fn installed(&self) -> &[Installed] {
+        &self.installed
+    }
+
+    /// Files that are not good plugins.
+    pub fn broken(&self) -> &[Broken] {
+        &self.broken
+    }
+
+    /// The bytes of an installed component, checked against the digest: the file may have been replaced since.
+    ///
+    /// # Errors
+    /// A sentence that says which file cannot be read or has changed.
+    pub(crate) fn component(&self, digest: &str) -> Result<Option<Vec<u8>>, String> {
+        let Some(installed) = self.installed.iter().find(|installed| installed.plugin.digest() == digest) else {
+            return Ok(None);
+        };
+        let bytes = read_component(&installed.path)?;
+        if inquisitor_runtime::digest(&bytes) != digest {
+            return Err(format!("{} was replaced while this host was running; submit again", installed.path.display()));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// The plugin of this digest: installed, or from the blob that the inquiry was submitted with.
+    ///
+    /// # Errors
+    /// A sentence that says why it cannot be had.
+    pub(crate) async fn plugin(
+        &self,
+        runtime: &Runtime,
+        journal: &dyn Journal,
+        digest: &str,
+    ) -> Result<Plugin, String> {
+        if let Some(installed) = self.installed.iter().find(|installed| installed.plugin.digest() == digest) {
+            return Ok(installed.plugin.clone());
+        }
+        let planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned();
+        if let Some(plugin) = planned {
+            return Ok(plugin);
+        }
+        let bytes = journal.blob(digest).await.map_err(|error| error.to_string())?;
+        let plugin = runtime.load(&bytes).await.map_err(|error| error.to_string())?;
+        self.planned.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.to_owned(), plugin.clone());
+        Ok(plugin)
+    }
+}
+
+async fn load_file(runtime: &Runtime, path: &Path) -> Result<Plugin, String> {
+    let bytes = read_component(path)?;
+    runtime.load(&bytes).await.map_err(|error| error.to_string())
+}
+
+/// Read a component file.
+///
+/// # Errors
+/// A sentence with the file's name, when it cannot be read or is too large.
+pub fn read_component(path: &Path) -> Result<Vec<u8>, String> {
+    let shown = path.display();
+    let metadata = std::fs::metadata(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    if metadata.len() > MAX_COMPONENT_BYTES {
+        return Err(format!("{shown} has {} bytes, at most {MAX_COMPONENT_BYTES} are read", metadata.len()));
+    }
+    std::fs::read(path).map_err(|error| format!("cannot read {shown}: {error}"))
+}
+
+fn components(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries = std::fs::read_dir(folder).map_err(|error| format!("cannot read the folder: {error}"))?;
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|ending| ending == "wasm"))
+        .collect();
+    paths.sort();
+    Ok(paths)
+}
