@@ -1,1 +1,36 @@
-fn main() {}
+//! `cargo xtask`: commands for those who work on Inquisitor. No logic of the product lives here.
+//!
+//! One module for each subcommand; start with the one you run.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod plugins;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+
+/// Commands for those who work on Inquisitor.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the plugins, the examples' components and the test guests.
+    Plugins(plugins::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Plugins(arguments) => plugins::run(&repository(), &arguments),
+    }
+}
+
+/// Root of the repository.
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
+}
