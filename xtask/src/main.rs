@@ -4,7 +4,10 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod demo;
 mod plugins;
+mod process;
+mod test;
 
 use std::path::{Path, PathBuf};
 
@@ -20,12 +23,18 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the three examples and print their findings.
+    Demo(demo::Arguments),
+    /// Run every check: format, lints, documentation, licences, components, tests.
+    Test(test::Arguments),
     /// Build the plugins, the examples' components and the test guests.
     Plugins(plugins::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run_demo(&repository(), &arguments),
+        Command::Test(arguments) => test::run_tests(&repository(), &arguments),
         Command::Plugins(arguments) => plugins::run(&repository(), &arguments),
     }
 }

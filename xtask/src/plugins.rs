@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 const PROFILE: &str = "component";
 
 /// Build the plugins, the examples' components and the test guests.
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 pub(crate) struct Arguments {
     /// Build a copy of the repository in another folder too, and fail unless every component has the same bytes.
     #[arg(long)]
@@ -21,8 +21,16 @@ pub(crate) struct Arguments {
     toolchain: Choice,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+impl Arguments {
+    /// Build twice and compare.
+    pub(crate) fn reproducible() -> Self {
+        Self { check_reproducible: true, ..Self::default() }
+    }
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 enum Choice {
+    #[default]
     /// The target wasm32-wasip2 where it is or can be had, else the standard library from its sources.
     Auto,
     /// The standard library from its sources.
@@ -56,7 +64,7 @@ pub(crate) fn run(repository: &Path, arguments: &Arguments) -> anyhow::Result<()
 }
 
 /// Where cargo puts what it builds: CARGO_TARGET_DIR, or `target` in the repository.
-fn target_dir(repository: &Path) -> PathBuf {
+pub(crate) fn target_dir(repository: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository.join("target"), |path| repository.join(path))
 }
 
