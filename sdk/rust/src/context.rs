@@ -35,6 +35,12 @@ pub struct Context {
     quantities: Rc<[Quantity]>,
 }
 
+impl std::fmt::Debug for Context {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Context").field("quantities", &self.quantities).finish_non_exhaustive()
+    }
+}
+
 impl Context {
     pub(crate) fn new(host: Rc<dyn Host>, quantities: Rc<[Quantity]>) -> Self {
         Self { host, quantities }

@@ -30,16 +30,19 @@ pub(crate) fn parse<T: DeserializeOwned>(json: &str) -> Result<T, Error> {
                 Segment::Unknown => break,
             }
         }
-        // The line and column of compact JSON that nobody wrote would mislead.
-        let message = error.into_inner().to_string();
-        let message = match message.rfind(" at line ") {
-            Some(end) => message[..end].to_owned(),
-            None => message,
-        };
-        Error::invalid(pointer, message)
+        Error::invalid(pointer, without_position(&error.into_inner()))
     })?;
-    deserializer.end().map_err(|error| Error::invalid("", error))?;
+    deserializer.end().map_err(|error| Error::invalid("", without_position(&error)))?;
     Ok(value)
+}
+
+/// The message without the line and column, which would mislead: they are those of compact JSON that nobody wrote.
+fn without_position(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    match message.rfind(" at line ") {
+        Some(end) => message[..end].to_owned(),
+        None => message,
+    }
 }
 
 #[cfg(test)]
