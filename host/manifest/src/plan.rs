@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::spec::{
-    Analysis, Arbitration, Belief, Capabilities, Execution, Falsification, Limits, Parameters, PreflightCheck,
-    Reporting, Substrate,
+    Analysis, Arbitration, Belief, Capabilities, Execution, Falsification, Limits, Parameters,
+    PreflightCheck, Reporting, Substrate,
 };
 
 /// A compiled inquiry.

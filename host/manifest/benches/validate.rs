@@ -1,0 +1,2 @@
+//! Parse and compile a manifest of ten thousand steps.
+fn main() {}
