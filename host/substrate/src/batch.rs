@@ -127,6 +127,12 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// When a column does not exist or the source cannot be read.
     fn open(&self, selection: &Selection) -> Result<Box<dyn Rows>, SourceError>;
+
+    /// Whether `columns`, `open` or the readers may wait for a disk or a network. A source that holds its rows in memory or
+    /// computes them says no and is spared the change of threads, which costs more than a small batch.
+    fn may_block(&self) -> bool {
+        true
+    }
 }
 
 /// A reader at a position. Blocking: callers on an async runtime give it a thread that may block.
