@@ -1,0 +1,288 @@
+//! The text of one field as a typed value, and the type of a column from a sample of its texts.
+
+use std::borrow::Cow;
+
+use jiff::fmt::temporal::DateTimeParser;
+
+use crate::batch::ColumnType;
+use crate::cell::Cell;
+use crate::parameters::shown;
+
+/// How times are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TimestampFormat {
+    /// RFC 3339 with an offset.
+    Rfc3339,
+    /// A decimal number since the Unix epoch, with this many digits from its unit down to the nanosecond.
+    Epoch { digits: u32 },
+}
+
+impl TimestampFormat {
+    pub(super) const NAMES: &'static [&'static str] =
+        &["rfc3339", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns"];
+
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "rfc3339" => Some(Self::Rfc3339),
+            "epoch_s" => Some(Self::Epoch { digits: 9 }),
+            "epoch_ms" => Some(Self::Epoch { digits: 6 }),
+            "epoch_us" => Some(Self::Epoch { digits: 3 }),
+            "epoch_ns" => Some(Self::Epoch { digits: 0 }),
+            _ => None,
+        }
+    }
+
+    /// Nanoseconds since the Unix epoch.
+    pub(super) fn read(self, text: &[u8]) -> Option<i64> {
+        static PARSER: DateTimeParser = DateTimeParser::new();
+        match self {
+            Self::Rfc3339 => i64::try_from(PARSER.parse_timestamp(text).ok()?.as_nanosecond()).ok(),
+            Self::Epoch { digits } => scaled_decimal(text, digits),
+        }
+    }
+}
+
+/// `text · 10^digits` as an integer, exactly; none where that is not a whole number or does not fit.
+fn scaled_decimal(text: &[u8], digits: u32) -> Option<i64> {
+    let (is_negative, text) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, text),
+    };
+    let point = text.iter().position(|byte| *byte == b'.').unwrap_or(text.len());
+    let (whole, fraction) = (&text[..point], text.get(point + 1..).unwrap_or_default());
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let (kept, beyond) = fraction.split_at(fraction.len().min(digits as usize));
+    if beyond.iter().any(|byte| *byte != b'0') {
+        return None;
+    }
+    let mut total: i64 = 0;
+    for byte in whole.iter().chain(kept) {
+        let digit = byte.is_ascii_digit().then(|| i64::from(byte - b'0'))?;
+        // Counted downwards, where there is room for one value more.
+        total = total.checked_mul(10)?.checked_sub(digit)?;
+    }
+    #[allow(clippy::cast_possible_truncation)]
+    let padding = 10_i64.checked_pow(digits - kept.len() as u32)?;
+    let total = total.checked_mul(padding)?;
+    if is_negative { Some(total) } else { total.checked_neg() }
+}
+
+/// A finite number.
+pub(super) fn number(text: &[u8]) -> Option<f64> {
+    if let Some(number) = short_decimal(text) {
+        return Some(number);
+    }
+    std::str::from_utf8(text).ok()?.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// The quick way for decimals of few digits and no exponent: both the digits and the power of ten are exact in a
+/// double, so that one division rounds correctly (Clinger 1990). None where the text is anything else.
+fn short_decimal(text: &[u8]) -> Option<f64> {
+    const POWERS: [f64; 16] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    let (is_negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, text),
+    };
+    // Fifteen digits are below 2^53; one byte more for the point.
+    if digits.len() > 16 {
+        return None;
+    }
+    let mut mantissa: u64 = 0;
+    let mut count = 0;
+    let mut point = None;
+    for (position, byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => {
+                mantissa = mantissa * 10 + u64::from(byte - b'0');
+                count += 1;
+            }
+            b'.' if point.is_none() => point = Some(position),
+            _ => return None,
+        }
+    }
+    if count == 0 || count > 15 {
+        return None;
+    }
+    let decimals = point.map_or(0, |position| digits.len() - position - 1);
+    #[allow(clippy::cast_precision_loss)]
+    let magnitude = mantissa as f64 / POWERS[decimals];
+    Some(if is_negative { -magnitude } else { magnitude })
+}
+
+pub(super) fn integer(text: &[u8]) -> Option<i64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+pub(super) fn boolean(text: &[u8]) -> Option<bool> {
+    if text.eq_ignore_ascii_case(b"true") {
+        Some(true)
+    } else if text.eq_ignore_ascii_case(b"false") {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+/// What it takes to read fields.
+#[derive(Debug, Clone)]
+pub(super) struct FieldReader {
+    pub(super) null_values: Vec<String>,
+    pub(super) timestamp_format: TimestampFormat,
+}
+
+impl FieldReader {
+    /// Whether the text stands for an absent value.
+    pub(super) fn is_absent(&self, text: &[u8]) -> bool {
+        text.is_empty() || self.null_values.iter().any(|null| null.as_bytes() == text)
+    }
+
+    /// The value of a field. Space around a value that is not text does not count.
+    ///
+    /// # Errors
+    /// What is wrong with it: a continuation of "column `x` ".
+    pub(super) fn read<'a>(&self, kind: ColumnType, text: &'a [u8]) -> Result<Cell<'a>, String> {
+        let trimmed = text.trim_ascii();
+        if self.is_absent(if kind == ColumnType::Text { text } else { trimmed }) {
+            return Ok(Cell::Absent);
+        }
+        let cell = match kind {
+            ColumnType::Number => number(trimmed).map(Cell::Number),
+            ColumnType::Integer => integer(trimmed).map(Cell::Integer),
+            ColumnType::Boolean => boolean(trimmed).map(Cell::Boolean),
+            ColumnType::Timestamp => self.timestamp_format.read(trimmed).map(Cell::Timestamp),
+            ColumnType::Text | ColumnType::Bytes => {
+                std::str::from_utf8(text).ok().map(|text| Cell::Text(Cow::Borrowed(text)))
+            }
+        };
+        cell.ok_or_else(|| refusal(kind, &String::from_utf8_lossy(text)))
+    }
+}
+
+/// Why a value does not fit its column: a continuation of "column `x` ".
+pub(super) fn refusal(kind: ColumnType, value: &str) -> String {
+    let expected = match kind {
+        ColumnType::Number => "a finite number",
+        ColumnType::Integer => "an integer of 64 bits",
+        ColumnType::Boolean => "true or false",
+        ColumnType::Timestamp => "a time in the declared `timestamp_format`",
+        ColumnType::Text | ColumnType::Bytes => "text in UTF-8",
+    };
+    format!("holds {}, which is not {expected}; see `types` and `null_values`", shown(value))
+}
+
+/// Which types all values of a column seen so far have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Inference {
+    has_values: bool,
+    boolean: bool,
+    integer: bool,
+    number: bool,
+    timestamp: bool,
+}
+
+impl Inference {
+    pub(super) const NEW: Self =
+        Self { has_values: false, boolean: true, integer: true, number: true, timestamp: true };
+
+    const TEXT: Self =
+        Self { has_values: true, boolean: false, integer: false, number: false, timestamp: false };
+
+    /// Takes in a field; absent ones say nothing.
+    pub(super) fn see(&mut self, fields: &FieldReader, text: &[u8]) {
+        let text = text.trim_ascii();
+        if fields.is_absent(text) {
+            return;
+        }
+        self.has_values = true;
+        // Leading zeros mark a code, not a quantity; as a number it would lose them.
+        let unsigned = text.strip_prefix(b"-").unwrap_or(text);
+        let is_code = matches!(unsigned, [b'0', b'0'..=b'9', ..]);
+        self.boolean &= boolean(text).is_some();
+        self.integer &= !is_code && integer(text).is_some();
+        self.number &= !is_code && number(text).is_some();
+        // Epoch numbers are not told from other numbers: such a column must be declared.
+        self.timestamp &= TimestampFormat::Rfc3339.read(text).is_some();
+    }
+
+    /// Takes in a value that was marked as text: only times are told from other texts.
+    pub(super) fn see_quoted(&mut self, text: &[u8]) {
+        let is_time = TimestampFormat::Rfc3339.read(text).is_some();
+        *self = Self { has_values: true, timestamp: self.timestamp && is_time, ..Self::TEXT };
+    }
+
+    /// The narrowest type; text where nothing was seen.
+    pub(super) fn kind(self) -> ColumnType {
+        match self {
+            Self { has_values: false, .. } => ColumnType::Text,
+            Self { boolean: true, .. } => ColumnType::Boolean,
+            Self { integer: true, .. } => ColumnType::Integer,
+            Self { number: true, .. } => ColumnType::Number,
+            Self { timestamp: true, .. } => ColumnType::Timestamp,
+            _ => ColumnType::Text,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn epochs_are_read_exactly() {
+        let read = |name: &str, text: &str| TimestampFormat::from_name(name).unwrap().read(text.as_bytes());
+        assert_eq!(read("epoch_s", "1767225600"), Some(1_767_225_600_000_000_000));
+        assert_eq!(read("epoch_s", "1767225600.123456789"), Some(1_767_225_600_123_456_789));
+        assert_eq!(read("epoch_s", "-0.5"), Some(-500_000_000));
+        assert_eq!(read("epoch_ms", "1767225600123.5"), Some(1_767_225_600_123_500_000));
+        assert_eq!(read("epoch_ns", "-9223372036854775808"), Some(i64::MIN));
+        for wrong in ["", "-", ".", "1e9", "1.0000000001", "99999999999", "1-2"] {
+            assert_eq!(read("epoch_s", wrong), None, "{wrong:?}");
+        }
+        assert_eq!(read("rfc3339", "1970-01-01T01:00:00+01:00"), Some(0));
+        assert_eq!(read("rfc3339", "1970-01-01"), None);
+        // Beyond the nanoseconds of 64 bits.
+        assert_eq!(read("rfc3339", "2500-01-01T00:00:00Z"), None);
+    }
+
+    #[test]
+    fn types_are_inferred_as_narrow_as_the_values_allow() {
+        let fields =
+            FieldReader { null_values: vec!["NA".to_owned()], timestamp_format: TimestampFormat::Rfc3339 };
+        let infer = |texts: &[&str]| {
+            let mut inference = Inference::NEW;
+            texts.iter().for_each(|text| inference.see(&fields, text.as_bytes()));
+            inference.kind()
+        };
+        assert_eq!(infer(&["1", "", "-2", "NA"]), ColumnType::Integer);
+        assert_eq!(infer(&["1", " 2.5"]), ColumnType::Number);
+        assert_eq!(infer(&["1", "nan"]), ColumnType::Text);
+        assert_eq!(infer(&["true", "False"]), ColumnType::Boolean);
+        assert_eq!(infer(&["2026-01-01T00:00:00Z"]), ColumnType::Timestamp);
+        assert_eq!(infer(&["007", "12"]), ColumnType::Text);
+        assert_eq!(infer(&["0.5", "-0.25"]), ColumnType::Number);
+        assert_eq!(infer(&["", "NA"]), ColumnType::Text);
+    }
+
+    proptest! {
+        #[test]
+        fn a_number_reads_as_the_standard_library_reads_it(text in "-?[0-9]{0,17}\\.?[0-9]{0,17}(e-?[0-9]{1,3})?") {
+            let expected = text.parse::<f64>().ok().filter(|number| number.is_finite());
+            prop_assert_eq!(number(text.as_bytes()).map(f64::to_bits), expected.map(f64::to_bits));
+        }
+
+        #[test]
+        fn no_field_panics(bytes in prop::collection::vec(any::<u8>(), 0..40), digits in 0_u32..10) {
+            let format = TimestampFormat::Epoch { digits };
+            let fields = FieldReader { null_values: Vec::new(), timestamp_format: format };
+            for kind in [ColumnType::Number, ColumnType::Integer, ColumnType::Boolean, ColumnType::Timestamp] {
+                let _ = fields.read(kind, &bytes);
+            }
+        }
+    }
+}
