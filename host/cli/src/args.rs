@@ -286,7 +286,7 @@ pub(crate) struct PluginCall {
 /// Read and verify the ledger of a data directory.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ledger {
-    /// Print the number of entries and the root.
+    /// Print the checkpoint: the number of entries and the hash over all of them.
     Checkpoint {
         /// The data directory.
         #[arg(long, value_name = "DIR", env = "DATA_DIR", value_hint = ValueHint::DirPath)]
@@ -304,6 +304,10 @@ pub(crate) enum Ledger {
         /// The export; `-` reads standard input.
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
+        /// A checkpoint that was noted down before or came another way, as `ledger checkpoint` prints it. Without one, an
+        /// export that was rewritten as a whole looks as good as the real one.
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        checkpoint: Option<PathBuf>,
     },
 }
 

@@ -23,13 +23,13 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &Run) -> any
     let manifest = input::text(&args.manifest)?;
     let runtime = host::runtime(args.sources.cache_dir.as_deref(), settings)?;
     let catalogue = host::catalogue(&runtime, &args.sources, settings).await;
-    let checked = validate::check(&manifest.name, &manifest.text, &catalogue);
-    if !checked.diagnostics.is_empty() {
-        print::note(&validate::rendered(&checked, &manifest, print::color_stderr(global)));
+    let validated = inquisitor_manifest::validate(&manifest.name, &manifest.text, catalogue.as_ref());
+    if !validated.diagnostics.is_empty() {
+        print::note(&validate::rendered(&validated, print::color_stderr(global)));
     }
-    let Some(plan) = checked.plan else {
+    let Some(plan) = validated.plan else {
         if global.output == Output::Json {
-            print::json(&validate::Report::new(&manifest.name, &checked.diagnostics))?;
+            print::json(&validate::Report::new(&manifest.name, &validated.diagnostics))?;
         }
         return Ok(ExitCode::from(exit::ERROR));
     };

@@ -2,35 +2,24 @@
 
 use std::process::ExitCode;
 
-use inquisitor_engine::catalogue::Catalogue;
-use inquisitor_manifest::plan::Plan;
-use inquisitor_manifest::{Diagnostic, Severity};
+use inquisitor_manifest::{Diagnostics, Style, Validated, render, validate};
 use serde::Serialize;
 
 use crate::args::{Global, Output, Validate};
-use crate::input::Text;
 use crate::settings::Settings;
 use crate::{exit, host, input, print};
-
-/// A manifest that was checked against the installed plugins.
-pub(crate) struct Checked {
-    /// The plan; none if there is an error.
-    pub(crate) plan: Option<Plan>,
-    /// Errors and warnings, in the order of their place.
-    pub(crate) diagnostics: Vec<Diagnostic>,
-}
 
 /// What `--output json` prints for each file.
 #[derive(Serialize)]
 pub(crate) struct Report<'a> {
     file: &'a str,
     valid: bool,
-    diagnostics: &'a [Diagnostic],
+    diagnostics: &'a Diagnostics,
 }
 
 impl<'a> Report<'a> {
-    pub(crate) fn new(file: &'a str, diagnostics: &'a [Diagnostic]) -> Self {
-        Self { file, valid: !has_errors(diagnostics), diagnostics }
+    pub(crate) fn new(file: &'a str, diagnostics: &'a Diagnostics) -> Self {
+        Self { file, valid: !diagnostics.has_errors(), diagnostics }
     }
 }
 
@@ -48,14 +37,15 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &Validate) -
                 continue;
             }
         };
-        let checked = check(&manifest.name, &manifest.text, &catalogue);
-        if has_errors(&checked.diagnostics) {
+        let validated = validate(&manifest.name, &manifest.text, catalogue.as_ref());
+        let diagnostics = &validated.diagnostics;
+        if diagnostics.has_errors() {
             code = code.max(exit::ERROR);
         }
         match global.output {
-            Output::Json => documents.push(serde_json::to_value(Report::new(&manifest.name, &checked.diagnostics))?),
-            Output::Text if checked.diagnostics.is_empty() => print::text(&format!("{}: valid", manifest.name))?,
-            Output::Text => print::text(&rendered(&checked, &manifest, print::color_stdout(global)))?,
+            Output::Json => documents.push(serde_json::to_value(Report::new(&manifest.name, diagnostics))?),
+            Output::Text if diagnostics.is_empty() => print::text(&format!("{}: valid", manifest.name))?,
+            Output::Text => print::text(&rendered(&validated, print::color_stdout(global)))?,
         }
     }
     if global.output == Output::Json {
@@ -64,20 +54,8 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &Validate) -
     Ok(ExitCode::from(code))
 }
 
-/// Parse a manifest and compile its plan.
-pub(crate) fn check(name: &str, text: &str, catalogue: &Catalogue) -> Checked {
-    let parsed = inquisitor_manifest::parse(name, text);
-    let (plan, compiled) = inquisitor_manifest::compile(&parsed, catalogue);
-    let mut diagnostics = parsed.diagnostics;
-    diagnostics.extend(compiled);
-    Checked { plan: plan.filter(|_| !has_errors(&diagnostics)), diagnostics }
-}
-
-fn has_errors(diagnostics: &[Diagnostic]) -> bool {
-    diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
-}
-
 /// The diagnostics as a person reads them, with the source underlined.
-pub(crate) fn rendered(checked: &Checked, manifest: &Text, color: bool) -> String {
-    inquisitor_manifest::render(&checked.diagnostics, &manifest.name, &manifest.text, color)
+pub(crate) fn rendered(validated: &Validated, color: bool) -> String {
+    let style = if color { Style::Coloured } else { Style::Plain };
+    render(&validated.parsed, &validated.diagnostics, style)
 }

@@ -28,7 +28,7 @@ pub(crate) fn run(args: &PluginBuild) -> anyhow::Result<ExitCode> {
         "{} ({}, sha256:{})",
         shown(&out).display(),
         print::bytes(bytes.len() as u64),
-        inquisitor_runtime::digest(&bytes)
+        inquisitor_manifest::digest(&bytes)
     ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,22 +1,19 @@
 //! `inquisitor plugin call`: one observation under the real sandbox, with everything that it used.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use inquisitor_engine::catalogue::read_component;
+use inquisitor_engine::catalogue::{Catalogue, read_component};
 use inquisitor_findings::reading::{Observation, Reading, Series, Value};
-use inquisitor_manifest::quantity::{parse_duration, parse_size};
-use inquisitor_manifest::spec::{FileGrant, Parameters, Substrate};
-use inquisitor_runtime::Plugin;
-use inquisitor_runtime::request::{
-    Facts, Grants, Limits, LogLine, Nondeterminism, Report, SessionRequest, Usage,
-};
-use inquisitor_substrate::batch::Source;
+use inquisitor_manifest::Severity;
+use inquisitor_manifest::plan::Plan;
+use inquisitor_manifest::spec::Parameters;
+use inquisitor_runtime::request::{Facts, Grants, Limits, LogLine, Nondeterminism, Report, SessionRequest, Usage};
 use serde::Serialize;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Global, Output, PluginCall};
@@ -43,22 +40,28 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &PluginCall)
     let bytes = read_component(&args.file).map_err(anyhow::Error::msg)?;
     let parameters = input::parameters("--params", &args.params)?;
     let step = input::parameters("--step", &args.step)?;
-    let substrate = args.substrate.as_deref().map(|given| substrate(given, args.seed)).transpose()?;
-    let limits = limits(args)?;
     let runtime = host::runtime(args.cache_dir.as_deref(), settings)?;
     let plugin = runtime.load(&bytes).await?;
-    check_against_schemas(&plugin, &parameters, &step)?;
+    let manifest = manifest(args, plugin.digest(), &plugin.description().name, &parameters, &step)?;
+    let plan = plan(&manifest, &Catalogue::of(plugin.clone(), args.file.clone()))?;
+    let substrate = match &plan.substrate {
+        None => None,
+        Some(source) => {
+            let current = std::env::current_dir().context("the current folder is gone")?;
+            Some(inquisitor_substrate::open(source, Some(&current), seed(args.seed)).context("--substrate")?)
+        }
+    };
     let request = SessionRequest {
         parameters,
         facts: Facts {
-            inquiry: "plugin-call".to_owned(),
-            step: "call".to_owned(),
-            instrument: plugin.description().name.clone(),
+            inquiry: MANIFEST_ID.to_owned(),
+            step: STEP.to_owned(),
+            instrument: INSTRUMENT.to_owned(),
             attempt: 1,
             started: i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX),
         },
-        limits,
-        grants: grants(args)?,
+        limits: limits(&plan),
+        grants: Grants { http: plan.capabilities.http, tcp: plan.capabilities.tcp, files: plan.capabilities.files },
         substrate,
         state: None,
         nondeterminism: Nondeterminism::Seeded(seed(args.seed)),
@@ -90,69 +93,103 @@ fn seed(number: u64) -> [u8; 32] {
     seed
 }
 
-/// The data: JSON of a substrate source, or a file.
-fn substrate(given: &str, number: u64) -> anyhow::Result<Arc<dyn Source>> {
-    let source: Substrate = if given.trim_start().starts_with('{') {
-        serde_json::from_str(given).context("--substrate: not a substrate source")?
-    } else {
-        Substrate::File { path: given.to_owned(), parameters: Parameters::new() }
-    };
-    let problems = inquisitor_substrate::check_parameters(&source);
-    if let Some(problem) = problems.first() {
-        bail!("--substrate: {}: {}", problem.pointer, problem.message);
-    }
-    let current = std::env::current_dir().context("the current folder is gone")?;
-    inquisitor_substrate::open(&source, Some(&current), seed(number)).context("--substrate")
-}
+const MANIFEST_ID: &str = "plugin-call";
+const INSTRUMENT: &str = "instrument";
+const STEP: &str = "call";
 
-fn limits(args: &PluginCall) -> anyhow::Result<Limits> {
-    let mut limits = Limits { fuel: args.fuel, ..Limits::default() };
+/// The call as an inquiry of one step, so that options get the same checks, and mean the same, as in a manifest.
+fn manifest(
+    args: &PluginCall,
+    digest: &str,
+    name: &str,
+    parameters: &Parameters,
+    step: &Parameters,
+) -> anyhow::Result<serde_json::Value> {
+    let mut manifest = json!({
+        "version": "1.0",
+        "id": MANIFEST_ID,
+        "name": "One call of a plugin",
+        "metadata": { "author": "inquisitor plugin call" },
+        "protocol": { "type": "sequential", "phases": [{ "name": "execution", "steps": [
+            { "name": STEP, "type": "measurement", "instrument": INSTRUMENT, "parameters": step },
+        ] }] },
+        "instruments": [{ "type": format!("{name}@sha256:{digest}"), "id": INSTRUMENT, "parameters": parameters }],
+        "limits": {},
+    });
+    if let Some(given) = &args.substrate {
+        let source = if given.trim_start().starts_with('{') {
+            serde_json::from_str(given).context("--substrate: not valid JSON")?
+        } else {
+            json!({ "type": "file", "path": given })
+        };
+        manifest["substrate"] = json!({ "source": source });
+    }
     if let Some(memory) = &args.memory {
-        limits.memory = parse_size(memory).map_err(|message| anyhow::anyhow!("--memory: {message}"))?;
+        manifest["limits"]["memory"] = json!(memory);
     }
     if let Some(wall) = &args.wall {
-        let nanoseconds = parse_duration(wall).map_err(|message| anyhow::anyhow!("--wall: {message}"))?;
-        limits.wall = Duration::from_nanos(nanoseconds);
+        manifest["limits"]["wall"] = json!(wall);
     }
-    Ok(limits)
-}
-
-fn grants(args: &PluginCall) -> anyhow::Result<Grants> {
-    let folder = |path: &PathBuf, read_only: bool| {
-        let absolute = std::path::absolute(path).with_context(|| format!("{}", path.display()))?;
-        if !absolute.is_dir() {
-            bail!("{} is not a folder", Path::display(path));
-        }
-        Ok(FileGrant { path: absolute.to_string_lossy().into_owned(), read_only })
-    };
+    if let Some(fuel) = args.fuel {
+        manifest["limits"]["fuel"] = json!(fuel);
+    }
     let reads = args.allow_read.iter().map(|path| folder(path, true));
     let writes = args.allow_write.iter().map(|path| folder(path, false));
-    Ok(Grants {
-        http: args.allow_http.clone(),
-        tcp: args.allow_tcp.clone(),
-        files: reads.chain(writes).collect::<anyhow::Result<_>>()?,
-    })
+    let files = reads.chain(writes).collect::<anyhow::Result<Vec<_>>>()?;
+    manifest["capabilities"] = json!({ "http": args.allow_http, "tcp": args.allow_tcp, "files": files });
+    Ok(manifest)
 }
 
-/// The same check that a manifest's parameters get, so that a call that works here works there.
-fn check_against_schemas(plugin: &Plugin, parameters: &Parameters, step: &Parameters) -> anyhow::Result<()> {
-    let description = plugin.description();
-    let checks = [
-        ("--params", parameters, &description.parameters_schema),
-        ("--step", step, &description.step_parameters_schema),
-    ];
+fn folder(path: &Path, read_only: bool) -> anyhow::Result<serde_json::Value> {
+    let absolute = std::path::absolute(path).with_context(|| path.display().to_string())?;
+    if !absolute.is_dir() {
+        bail!("{} is not a folder", path.display());
+    }
+    Ok(json!({ "path": absolute, "read_only": read_only }))
+}
+
+fn plan(manifest: &serde_json::Value, catalogue: &Catalogue) -> anyhow::Result<Plan> {
+    let validated = inquisitor_manifest::validate("plugin call", &manifest.to_string(), catalogue);
     let mut problems = String::new();
-    for (option, given, schema) in checks {
-        let found = inquisitor_manifest::parameters::check(given, schema)
-            .map_err(|message| anyhow::anyhow!("the plugin's own schema for {option} is not usable: {message}"))?;
-        for problem in found {
-            write!(problems, "\n  {option} at `{}`: {}", problem.pointer, problem.message)?;
+    for diagnostic in validated.diagnostics.iter().filter(|found| found.severity == Severity::Error) {
+        write!(problems, "\n  {}: {}", option_of(&diagnostic.path), diagnostic.message)?;
+        if let Some(help) = &diagnostic.help {
+            write!(problems, " ({help})")?;
         }
     }
-    if !problems.is_empty() {
-        bail!("the plugin's schema refuses the parameters:{problems}");
+    match validated.plan {
+        Some(plan) => Ok(plan),
+        None => bail!("the call is not valid:{problems}"),
     }
-    Ok(())
+}
+
+/// The option that a field of the made-up manifest came from, with the rest of the path.
+fn option_of(path: &str) -> String {
+    let origins = [
+        ("protocol.phases[0].steps[0].parameters", "--step"),
+        ("instruments[0].parameters", "--params"),
+        ("substrate.source", "--substrate"),
+        ("limits.memory", "--memory"),
+        ("limits.wall", "--wall"),
+        ("limits.fuel", "--fuel"),
+        ("capabilities.http", "--allow-http"),
+        ("capabilities.tcp", "--allow-tcp"),
+        ("capabilities.files", "--allow-read, --allow-write"),
+    ];
+    origins
+        .iter()
+        .find_map(|(field, option)| path.strip_prefix(field).map(|rest| format!("{option}{rest}")))
+        .unwrap_or_else(|| path.to_owned())
+}
+
+fn limits(plan: &Plan) -> Limits {
+    let host = Limits::default();
+    Limits {
+        memory: plan.limits.memory.unwrap_or(host.memory),
+        wall: plan.limits.wall.map_or(host.wall, Duration::from_nanos),
+        fuel: plan.limits.fuel,
+        ..host
+    }
 }
 
 fn text(report: &Report) -> anyhow::Result<String> {

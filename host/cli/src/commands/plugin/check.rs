@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
+use std::fmt::Write as _;
+
 use inquisitor_engine::catalogue::read_component;
+use inquisitor_runtime::{CheckReport, Severity};
 
 use crate::args::{Global, Output, PluginCheck};
 use crate::settings::Settings;
@@ -14,7 +17,37 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &PluginCheck
     let report = runtime.check(&bytes).await;
     match global.output {
         Output::Json => print::json(&report)?,
-        Output::Text => print::text(&report.to_string())?,
+        Output::Text => print::text(&text(&report)?)?,
     }
     Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(exit::ERROR) })
+}
+
+fn text(report: &CheckReport) -> anyhow::Result<String> {
+    let mut out = String::new();
+    for finding in &report.findings {
+        let severity = match finding.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        writeln!(out, "{severity}[{}]: {}", finding.name, finding.message)?;
+        if let Some(help) = &finding.help {
+            writeln!(out, "  help: {help}")?;
+        }
+    }
+    match &report.description {
+        Some(description) if report.is_ok() => {
+            writeln!(out, "ok: {} {} is an instrument that this host runs", description.name, description.version)?;
+        }
+        _ => writeln!(out, "not an instrument that this host runs")?,
+    }
+    writeln!(out, "\ndigest          sha256:{}", report.digest)?;
+    writeln!(out, "size            {}", print::bytes(report.size))?;
+    writeln!(out, "minimum memory  {}", print::bytes(report.minimum_memory))?;
+    for (name, interfaces) in [("imports", &report.imports), ("exports", &report.exports)] {
+        writeln!(out, "{name}")?;
+        for interface in interfaces {
+            writeln!(out, "  {interface}")?;
+        }
+    }
+    Ok(out)
 }

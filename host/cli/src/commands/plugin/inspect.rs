@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use inquisitor_engine::catalogue::read_component;
-use inquisitor_runtime::description::{Capability, Description};
+use inquisitor_runtime::{Capability, Description};
 use serde::Serialize;
 
 use crate::args::{Global, Output, PluginInspect};
