@@ -27,7 +27,7 @@ pub(crate) fn list(problems: &[ParameterProblem]) -> String {
     text
 }
 
-/// Names of a sequence for a message: `a, b or c`.
+/// Names for a message: `a, b or c`.
 pub(crate) fn one_of(names: &[&str]) -> String {
     match names {
         [] => String::new(),
@@ -76,7 +76,7 @@ impl<'a> Reader<'a> {
             let message = match nearest(name, known) {
                 Some(near) => format!("unknown parameter {}; did you mean `{near}`?", shown(name)),
                 None if known.is_empty() => format!("unknown parameter {}; there are none here", shown(name)),
-                None => format!("unknown parameter {}; known are {}", shown(name), one_of(known)),
+                None => format!("unknown parameter {}; there are {}", shown(name), known.join(", ")),
             };
             reader.problem(name, message);
         }
@@ -86,6 +86,12 @@ impl<'a> Reader<'a> {
     /// Notes a problem with a member.
     pub(crate) fn problem(&mut self, name: &str, message: impl Into<String>) {
         let pointer = self.pointer_to(name);
+        self.problems.push(ParameterProblem { pointer, message: message.into() });
+    }
+
+    /// Notes a problem with an entry of a member that is a list.
+    pub(crate) fn problem_at(&mut self, name: &str, position: usize, message: impl Into<String>) {
+        let pointer = format!("{}/{position}", self.pointer_to(name));
         self.problems.push(ParameterProblem { pointer, message: message.into() });
     }
 
@@ -212,13 +218,13 @@ impl<'a> Reader<'a> {
         for (position, item) in items.iter().enumerate() {
             match item.as_str() {
                 Some(text) if text.is_empty() => {
-                    self.problem(&format!("{name}/{position}"), "must not be empty");
+                    self.problem_at(name, position, "must not be empty");
                 }
                 Some(text) if !seen.insert(text) => {
-                    self.problem(&format!("{name}/{position}"), format!("{} occurs twice", shown(text)));
+                    self.problem_at(name, position, format!("{} occurs twice", shown(text)));
                 }
                 Some(text) => names.push(text.to_owned()),
-                None => self.problem(&format!("{name}/{position}"), "must be text"),
+                None => self.problem_at(name, position, "must be text"),
             }
         }
         (names.len() == items.len()).then_some(names)
@@ -248,11 +254,11 @@ pub(crate) fn rfc3339(text: &str) -> Option<i64> {
     i64::try_from(moment.as_nanosecond()).ok()
 }
 
+/// The range in words.
 fn describe(range: &RangeInclusive<f64>) -> String {
     match (*range.start(), *range.end()) {
-        (f64::MIN, f64::MAX) => "a number".to_owned(),
-        (start, f64::MAX) => format!("a number of at least {start}"),
-        (f64::MIN, end) => format!("a number of at most {end}"),
+        // Written with an exponent where it has many digits.
+        (start, end) if start.abs().max(end.abs()) >= 1e9 => format!("a number of {start:e} to {end:e}"),
         (start, end) => format!("a number of {start} to {end}"),
     }
 }

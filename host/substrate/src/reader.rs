@@ -12,6 +12,11 @@ pub(crate) trait Records: Send {
 
     /// The value of a column of the current record, of the column's type.
     fn cell(&self, column: usize) -> Result<Cell<'_>, SourceError>;
+
+    /// Adds the value of a column of the current record to a batch; returns the bytes that it takes.
+    fn gather(&self, column: usize, target: &mut Gathering) -> Result<usize, SourceError> {
+        Ok(target.push(self.cell(column)?))
+    }
 }
 
 /// Rows for which space is kept from the start; more is grown as needed.
@@ -91,7 +96,7 @@ impl<R: Records> Reader<R> {
     fn gather(&self, gathered: &mut [Gathering]) -> Result<usize, SourceError> {
         let mut bytes = 0;
         for (column, gathering) in self.selected.iter().zip(gathered) {
-            bytes += gathering.push(self.records.cell(*column)?);
+            bytes += self.records.gather(*column, gathering)?;
         }
         Ok(bytes)
     }

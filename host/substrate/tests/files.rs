@@ -43,27 +43,27 @@ fn a_csv_is_read_with_inferred_and_declared_types() {
         "units": {"temperature": "Cel"},
         "null_values": ["NA"],
     });
-    insta::assert_snapshot!(text_of("data.csv", text, &parameters), @"");
+    insta::assert_snapshot!(text_of("data.csv", text, &parameters));
 }
 
 #[test]
 fn other_delimiters_comments_and_names() {
     let text = "made by hand\n# a comment\n1;2.5\n3;4.5\n";
     let parameters = json!({"delimiter": ";", "comment": "#", "skip_rows": 1, "columns": ["a", "b"], "types": {"a": "text"}});
-    insta::assert_snapshot!(text_of("data.txt", text, &parameters), @"");
+    insta::assert_snapshot!(text_of("data.txt", text, &parameters));
 }
 
 #[test]
 fn a_table_of_runs_of_spaces() {
     let text = "Data:  y          x\n\n      0.1        0.2\n  338.8\t 337.4\n\n";
     let parameters = json!({"delimiter": "whitespace", "skip_rows": 1, "columns": ["y", "x"]});
-    insta::assert_snapshot!(text_of("Norris.dat", text, &parameters), @"");
+    insta::assert_snapshot!(text_of("Norris.dat", text, &parameters));
 }
 
 #[test]
 fn times_as_numbers() {
     let parameters = json!({"types": {"t": "timestamp"}, "timestamp_format": "epoch_ms"});
-    insta::assert_snapshot!(text_of("a.csv", "t\n1767225600000\n1767225600000.25\n", &parameters), @"");
+    insta::assert_snapshot!(text_of("a.csv", "t\n1767225600000\n1767225600000.25\n", &parameters));
 }
 
 #[test]
@@ -73,9 +73,9 @@ fn json_lines() {
 
 {"n": 3, "note": "007"}
 "#;
-    insta::assert_snapshot!(text_of("a.jsonl", text, &json!({})), @"");
+    insta::assert_snapshot!(text_of("a.jsonl", text, &json!({})));
     let parameters = json!({"columns": ["n", "absent"], "types": {"n": "text"}, "units": {"n": "m"}});
-    insta::assert_snapshot!(text_of("a.jsonl", text, &parameters), @"");
+    insta::assert_snapshot!(text_of("a.jsonl", text, &parameters));
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn what_is_malformed_is_named_with_its_place() {
         jsonl("{}\n", json!({})),
         jsonl(&format!("{}{{\"b\": 1}}\n", "{\"a\": 1}\n".repeat(1000)), json!({})),
     ];
-    insta::assert_snapshot!(all.join("\n"), @"");
+    insta::assert_snapshot!(all.join("\n"));
 }
 
 #[test]

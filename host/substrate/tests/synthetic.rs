@@ -16,16 +16,16 @@ fn table_of(generator: &str, parameters: &Value) -> String {
 
 #[test]
 fn echo_is_pinned() {
-    insta::assert_snapshot!(table_of("echo", &json!({"prefix": "demo_"})), @"");
-    insta::assert_snapshot!(table_of("echo", &json!({"count": 3})), @"");
-    insta::assert_snapshot!(table_of("echo", &json!({"count": 0})), @"");
+    insta::assert_snapshot!(table_of("echo", &json!({"prefix": "demo_"})));
+    insta::assert_snapshot!(table_of("echo", &json!({"count": 3})));
+    insta::assert_snapshot!(table_of("echo", &json!({"count": 0})));
 }
 
 #[test]
 fn gaussian_is_pinned() {
     let parameters =
         json!({"mean": 5, "stddev": 0.5, "unit": "mol/L", "samples": 4, "interval": "1min", "seed": 1});
-    insta::assert_snapshot!(table_of("gaussian", &parameters), @"");
+    insta::assert_snapshot!(table_of("gaussian", &parameters));
 }
 
 #[test]
@@ -34,15 +34,15 @@ fn temperature_is_pinned() {
         "baseline": 5, "amplitude": 1, "period": "4h", "noise": 0.05, "interval": "1h", "samples": 4,
         "start": "2026-03-01T12:00:00+01:00", "sensors": ["left", "right"],
     });
-    insta::assert_snapshot!(table_of("temperature_simulator", &parameters), @"");
+    insta::assert_snapshot!(table_of("temperature_simulator", &parameters));
 }
 
 #[test]
 fn random_walk_is_pinned() {
     let shared = json!({"initial": 1, "min": 0, "max": 2, "noise": 0.01, "samples": 4, "sensors": 2});
-    insta::assert_snapshot!(table_of("random_walk", &shared), @"");
+    insta::assert_snapshot!(table_of("random_walk", &shared));
     let own = json!({"drift": 0.1, "step": 0.5, "samples": 3, "sensors": 2, "shared": false});
-    insta::assert_snapshot!(table_of("random_walk", &own), @"");
+    insta::assert_snapshot!(table_of("random_walk", &own));
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn faults_are_pinned() {
             {"kind": "stuck", "sensor": "c", "from": "5h", "value": -7},
         ],
     });
-    insta::assert_snapshot!(table_of("random_walk", &parameters), @"");
+    insta::assert_snapshot!(table_of("random_walk", &parameters));
 }
 
 /// Digest of every value, bit by bit.
@@ -103,7 +103,7 @@ fn long_runs_are_pinned_to_the_bit() {
         let batches = batches(&*source, &Selection::default(), 10_000).unwrap();
         writeln!(pinned, "{generator} {}", digest(&batches)).unwrap();
     }
-    insta::assert_snapshot!(pinned, @"");
+    insta::assert_snapshot!(pinned);
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn wrong_parameters_are_all_named() {
             {"kind": "dropout", "probability": 2, "from": "2h", "until": "1h", "rate": 3}, "stuck",
         ]}),
     ));
-    insta::assert_snapshot!(all.join("\n"), @"");
+    insta::assert_snapshot!(all.join("\n"));
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use csv::{ByteRecord, ErrorKind, Trim};
 
-use super::field::{FieldReader, Inference};
+use super::field::{FieldReader, Inference, short_decimal};
 use super::lines::{Input, Limited, Lines, TooLong, malformed, unavailable};
 use super::options::{Layout, Options};
 use super::{BUFFER_BYTES, MAX_COLUMNS, MAX_LINE_BYTES, SAMPLE_ROWS, SchemaColumn};
-use crate::batch::SourceError;
-use crate::cell::Cell;
+use crate::batch::{ColumnType, SourceError};
+use crate::cell::{Cell, Gathering};
 use crate::parameters::shown;
 use crate::reader::Records;
 
@@ -220,5 +220,16 @@ impl Records for Delimited {
         self.fields.read(*kind, &self.record[column]).map_err(|why| {
             malformed(self.splitter.line(&self.record), format_args!("column {} {why}", shown(name)))
         })
+    }
+
+    /// Plain decimals, which most fields are, go straight into their column.
+    fn gather(&self, column: usize, target: &mut Gathering) -> Result<usize, SourceError> {
+        if self.columns[column].1 == ColumnType::Number
+            && self.fields.has_plain_nulls()
+            && let Some(number) = short_decimal(&self.record[column])
+        {
+            return Ok(target.push_number(number));
+        }
+        Ok(target.push(self.cell(column)?))
     }
 }

@@ -79,8 +79,10 @@ pub(super) fn number(text: &[u8]) -> Option<f64> {
 }
 
 /// The quick way for decimals of few digits and no exponent: both the digits and the power of ten are exact in a
-/// double, so that one division rounds correctly (Clinger 1990). None where the text is anything else.
-fn short_decimal(text: &[u8]) -> Option<f64> {
+/// double, so that one division rounds correctly (Clinger 1990). None where the text is anything else, also where it
+/// has space around it.
+#[inline]
+pub(super) fn short_decimal(text: &[u8]) -> Option<f64> {
     const POWERS: [f64; 16] =
         [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
     let (is_negative, digits) = match text {
@@ -92,24 +94,24 @@ fn short_decimal(text: &[u8]) -> Option<f64> {
         return None;
     }
     let mut mantissa: u64 = 0;
-    let mut count = 0;
     let mut point = None;
     for (position, byte) in digits.iter().enumerate() {
-        match byte {
-            b'0'..=b'9' => {
-                mantissa = mantissa * 10 + u64::from(byte - b'0');
-                count += 1;
-            }
-            b'.' if point.is_none() => point = Some(position),
-            _ => return None,
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            mantissa = mantissa * 10 + u64::from(digit);
+        } else if *byte == b'.' && point.is_none() {
+            point = Some(position);
+        } else {
+            return None;
         }
     }
+    let count = digits.len() - usize::from(point.is_some());
     if count == 0 || count > 15 {
         return None;
     }
-    let decimals = point.map_or(0, |position| digits.len() - position - 1);
     #[allow(clippy::cast_precision_loss)]
-    let magnitude = mantissa as f64 / POWERS[decimals];
+    let mantissa = mantissa as f64;
+    let magnitude = point.map_or(mantissa, |position| mantissa / POWERS[digits.len() - position - 1]);
     Some(if is_negative { -magnitude } else { magnitude })
 }
 
@@ -135,6 +137,11 @@ pub(super) struct FieldReader {
 }
 
 impl FieldReader {
+    /// Whether only the empty text stands for an absent value.
+    pub(super) fn has_plain_nulls(&self) -> bool {
+        self.null_values.is_empty()
+    }
+
     /// Whether the text stands for an absent value.
     pub(super) fn is_absent(&self, text: &[u8]) -> bool {
         text.is_empty() || self.null_values.iter().any(|null| null.as_bytes() == text)
@@ -201,11 +208,11 @@ impl Inference {
         // Leading zeros mark a code, not a quantity; as a number it would lose them.
         let unsigned = text.strip_prefix(b"-").unwrap_or(text);
         let is_code = matches!(unsigned, [b'0', b'0'..=b'9', ..]);
-        self.boolean &= boolean(text).is_some();
-        self.integer &= !is_code && integer(text).is_some();
-        self.number &= !is_code && number(text).is_some();
+        self.boolean = self.boolean && boolean(text).is_some();
+        self.integer = self.integer && !is_code && integer(text).is_some();
+        self.number = self.number && !is_code && number(text).is_some();
         // Epoch numbers are not told from other numbers: such a column must be declared.
-        self.timestamp &= TimestampFormat::Rfc3339.read(text).is_some();
+        self.timestamp = self.timestamp && TimestampFormat::Rfc3339.read(text).is_some();
     }
 
     /// Takes in a value that was marked as text: only times are told from other texts.

@@ -145,8 +145,12 @@ fn next_object(lines: &mut Lines) -> Result<Option<Object>, SourceError> {
     while lines.advance()? {
         let line = lines.line();
         if !line.trim_ascii().is_empty() {
-            let object = serde_json::from_slice(line).map_err(|error| malformed(lines.number(), error))?;
-            return Ok(Some(object));
+            return serde_json::from_slice(line).map(Some).map_err(|error| {
+                // Its own line number is always 1: the file's stands before it.
+                let message = error.to_string();
+                let what = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
+                malformed(lines.number(), format_args!("byte {}: {what}", error.column()))
+            });
         }
     }
     Ok(None)

@@ -266,7 +266,7 @@ mod tests {
             "skip_rows": -1,
             "null_values": ["NA", "NA"],
         });
-        insta::assert_snapshot!(problems("data.csv", &parameters).join("\n"), @"");
+        insta::assert_snapshot!(problems("data.csv", &parameters).join("\n"));
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub(super) fn read(reader: &mut Reader<'_>, timeline: &Timeline, sensors: &[Stri
     let mut read = Vec::with_capacity(faults.len());
     for (position, fault) in faults.iter().enumerate() {
         match fault.as_object() {
-            None => reader.problem(&format!("faults/{position}"), "must be an object"),
+            None => reader.problem_at("faults", position, "must be an object"),
             Some(object) => {
                 let pointer = format!("{}/{position}", reader.pointer_to("faults"));
                 read.extend(read_one(reader, object, &pointer, timeline, sensors));

@@ -38,7 +38,7 @@ use self::random::Seed;
 use self::temperature::Temperature;
 use self::walk::Walk;
 use crate::batch::{ColumnInfo, ColumnType, Rows, Selection, Source, SourceError};
-use crate::parameters::{nearest, one_of, shown};
+use crate::parameters::{nearest, shown};
 use crate::reader::{Reader, Records};
 use crate::{OpenError, ParameterProblem};
 
@@ -67,7 +67,7 @@ impl Generator {
             "random_walk" => Walk::read(parameters).map(Self::Walk),
             _ => {
                 let hint = nearest(generator, GENERATORS).map_or_else(
-                    || format!("known are {}", one_of(GENERATORS)),
+                    || format!("there are {}", GENERATORS.join(", ")),
                     |near| format!("did you mean `{near}`?"),
                 );
                 let message = format!("there is no generator {}; {hint}", shown(generator));
@@ -133,6 +133,10 @@ impl Source for SyntheticSource {
             Generator::Temperature(temperature) => self.reader(selection, temperature.records(&self.seed)),
             Generator::Walk(walk) => self.reader(selection, walk.records(&self.seed)),
         }
+    }
+
+    fn may_block(&self) -> bool {
+        false
     }
 }
 

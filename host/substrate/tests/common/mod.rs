@@ -10,10 +10,10 @@ use inquisitor_substrate::batch::{Batch, ColumnValues, Selection, Source, Source
 use inquisitor_substrate::{OpenError, open};
 use serde_json::Value;
 
-pub const SEED: [u8; 32] = [42; 32];
+pub(crate) const SEED: [u8; 32] = [42; 32];
 
 /// A file's substrate.
-pub fn file(path: &Path, parameters: &Value) -> Substrate {
+pub(crate) fn file(path: &Path, parameters: &Value) -> Substrate {
     Substrate::File {
         path: path.to_str().unwrap().to_owned(),
         parameters: parameters.as_object().unwrap().clone(),
@@ -21,7 +21,7 @@ pub fn file(path: &Path, parameters: &Value) -> Substrate {
 }
 
 /// A generator's substrate.
-pub fn synthetic(generator: &str, parameters: &Value) -> Substrate {
+pub(crate) fn synthetic(generator: &str, parameters: &Value) -> Substrate {
     Substrate::Synthetic {
         generator: generator.to_owned(),
         parameters: parameters.as_object().unwrap().clone(),
@@ -29,7 +29,7 @@ pub fn synthetic(generator: &str, parameters: &Value) -> Substrate {
 }
 
 /// A temporary file with its source; the file lives as long as the folder.
-pub fn open_text(
+pub(crate) fn open_text(
     name: &str,
     text: impl AsRef<[u8]>,
     parameters: &Value,
@@ -41,7 +41,7 @@ pub fn open_text(
 }
 
 /// All batches of a selection.
-pub fn batches(
+pub(crate) fn batches(
     source: &dyn Source,
     selection: &Selection,
     max_rows: usize,
@@ -57,7 +57,7 @@ pub fn batches(
 }
 
 /// Cells of a batch as text, row by row; `-` where there is no value.
-pub fn cells(batch: &Batch) -> Vec<Vec<String>> {
+pub(crate) fn cells(batch: &Batch) -> Vec<Vec<String>> {
     let cell = |row: usize, column: usize| {
         let column = &batch.columns[column];
         if let Some(present) = &column.present {
@@ -79,7 +79,7 @@ pub fn cells(batch: &Batch) -> Vec<Vec<String>> {
 }
 
 /// All rows of a selection as text, however they were batched.
-pub fn rows(
+pub(crate) fn rows(
     source: &dyn Source,
     selection: &Selection,
     max_rows: usize,
@@ -88,7 +88,7 @@ pub fn rows(
 }
 
 /// Columns and rows as a text for a snapshot.
-pub fn table(source: &dyn Source) -> String {
+pub(crate) fn table(source: &dyn Source) -> String {
     let mut text = String::new();
     for column in source.columns().unwrap() {
         let unit = column.unit.map(|unit| format!("[{unit}]")).unwrap_or_default();
