@@ -1,9 +1,10 @@
 //! The finding: the answer to an inquiry, with how sure it is and why.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The answer to an inquiry.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// The answer in a word.
     pub verdict: Verdict,
@@ -31,7 +32,7 @@ pub struct Finding {
 pub const MAX_LISTED_EXCLUSIONS: usize = 1000;
 
 /// The answer in a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Verdict {
     /// What the inquiry asserts holds, or, where it asserts nothing, its quantities have been determined.
@@ -43,7 +44,7 @@ pub enum Verdict {
 }
 
 /// The estimate of one quantity.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Estimate {
     /// Name of the quantity.
     pub quantity: String,
@@ -74,7 +75,7 @@ pub struct Estimate {
 }
 
 /// The estimate at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Moment {
     /// Nanoseconds since the Unix epoch.
     pub time: i64,
@@ -87,7 +88,7 @@ pub struct Moment {
 }
 
 /// What one instrument put into an estimate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Contribution {
     /// Id of the instrument.
     pub instrument: String,
@@ -104,7 +105,7 @@ pub struct Contribution {
 }
 
 /// How well instruments agree.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Heterogeneity {
     /// Cochran's Q.
     pub q: f64,
@@ -121,7 +122,7 @@ pub struct Heterogeneity {
 }
 
 /// A quantity without an estimate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Undetermined {
     /// Name of the quantity.
     pub quantity: String,
@@ -130,7 +131,7 @@ pub struct Undetermined {
 }
 
 /// A reading that an axiom excluded.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Exclusion {
     /// Id of the instrument.
     pub instrument: String,
@@ -155,7 +156,7 @@ pub struct Exclusion {
 }
 
 /// How many readings of an instrument an axiom excluded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExclusionCount {
     /// Id of the instrument.
     pub instrument: String,
@@ -168,7 +169,7 @@ pub struct ExclusionCount {
 }
 
 /// What is believed of the state over time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BeliefFinding {
     /// The decided state, or none: UNDECIDED.
     pub decision: Option<String>,
@@ -185,7 +186,7 @@ pub struct BeliefFinding {
 }
 
 /// A stretch of time in another state than the asserted one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Departure {
     /// The state.
     pub state: String,
@@ -200,7 +201,7 @@ pub struct Departure {
 }
 
 /// Result of a statistical test.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TestResult {
     /// Name of the test, as in the manifest.
     pub test: String,
@@ -218,7 +219,7 @@ pub struct TestResult {
 }
 
 /// What one instrument contributed to the inquiry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InstrumentSummary {
     /// Id of the instrument.
     pub instrument: String,
@@ -229,7 +230,7 @@ pub struct InstrumentSummary {
 }
 
 /// Readings that are not numbers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Categorical {
     /// Id of the instrument.
     pub instrument: String,
