@@ -3,10 +3,7 @@
 use schemars::generate::SchemaSettings;
 
 use crate::instrument::Instrument;
-use crate::reading::Quantity;
-
-/// Characters a name or an alias may have; the contract's bound.
-const MAX_NAME: usize = 64;
+use crate::reading::{ANY_QUANTITY, MAX_NAME, Quantity, is_quantity_name};
 
 /// Access that an instrument would like to have. The manifest must ask for it and the tenant's policy must allow it;
 /// what was not granted refuses at the call.
@@ -79,8 +76,9 @@ impl About {
         self
     }
 
-    /// A quantity that it may give readings of: its name (lower case, digits, underscores), the UCUM code of its usual
-    /// unit (`1` for a value without one), and a sentence on what it is.
+    /// A quantity that it may give readings of: its name (lower case, digits, underscores, a letter first), the UCUM
+    /// code of its usual unit (`1` for a value without one), and a sentence on what it is. The name
+    /// [`crate::ANY_QUANTITY`] allows readings of any quantity, for instruments whose parameters decide.
     #[must_use]
     pub fn quantity(
         mut self,
@@ -132,10 +130,9 @@ impl About {
             return Err("it declares no quantity, so it could give no reading; add `.quantity(…)`".to_owned());
         }
         for (index, quantity) in self.quantities.iter().enumerate() {
-            let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-            if quantity.name.is_empty() || !quantity.name.chars().all(allowed) {
+            if quantity.name != ANY_QUANTITY && !is_quantity_name(&quantity.name) {
                 return Err(format!(
-                    "the quantity `{}` must be named with lower-case letters, digits and underscores",
+                    "the quantity `{}` must be named with 1 to {MAX_NAME} lower-case letters, digits and underscores, a letter first",
                     quantity.name
                 ));
             }

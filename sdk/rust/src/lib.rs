@@ -35,7 +35,8 @@ pub use logging::LogLine;
 pub use parameters::NoParameters;
 pub use random::Random;
 pub use reading::{
-    InvalidReading, MAX_ATTRIBUTE_NAME, MAX_ATTRIBUTES, Observation, Quantity, Reading, Series, Value,
+    ANY_QUANTITY, InvalidReading, MAX_ATTRIBUTE_NAME, MAX_ATTRIBUTES, Observation, Quantity, Reading, Series, Value,
+    is_quantity_name,
 };
 pub use substrate::{
     Batch, Cells, ColumnInfo, ColumnType, DEFAULT_BATCH_ROWS, Rows, Selection, Substrate, SubstrateError,

@@ -10,6 +10,12 @@ pub const MAX_ATTRIBUTES: usize = 32;
 /// Characters the name of an attribute may have; the contract's bound.
 pub const MAX_ATTRIBUTE_NAME: usize = 64;
 
+/// Characters that the name of an instrument, an alias or a quantity may have; the contract's bound.
+pub(crate) const MAX_NAME: usize = 64;
+/// The name of a quantity that stands for any: an instrument that declares it may give readings of whatever its
+/// parameters say.
+pub const ANY_QUANTITY: &str = "*";
+
 /// One typed value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
@@ -64,7 +70,7 @@ value_from!(
 /// A quantity that an instrument may give readings of. See [`crate::About::quantity`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quantity {
-    /// Lower case, digits and underscores.
+    /// Lower case, digits and underscores, a letter first; [`ANY_QUANTITY`] where the parameters decide.
     pub name: String,
     /// UCUM code of the usual unit.
     pub unit: String,
@@ -330,11 +336,20 @@ impl Observation {
     }
 
     fn declared(&self, name: &str) -> Result<&Quantity, String> {
-        self.quantities.iter().find(|quantity| quantity.name == name).ok_or_else(|| {
+        let named = |name: &str| self.quantities.iter().find(|quantity| quantity.name == name);
+        let any = || if is_quantity_name(name) { named(ANY_QUANTITY) } else { None };
+        named(name).filter(|_| name != ANY_QUANTITY).or_else(any).ok_or_else(|| {
             let names: Vec<&str> = self.quantities.iter().map(|quantity| quantity.name.as_str()).collect();
             format!("it is not declared in `about()`, which names {}", names.join(", "))
         })
     }
+}
+
+/// Whether readings may name a quantity so: lower case, digits and underscores, a letter first, at most 64 characters.
+pub fn is_quantity_name(name: &str) -> bool {
+    name.len() <= MAX_NAME
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 fn check_uncertainties(uncertainties: &[f64]) -> Result<(), String> {
@@ -390,6 +405,15 @@ mod tests {
         observation.push(Reading::of("temperature", 277.65).unit("K")).unwrap();
         let units: Vec<&str> = observation.readings().iter().map(|reading| reading.unit.as_str()).collect();
         assert_eq!(units, ["Cel", "K"]);
+    }
+
+    #[test]
+    fn where_the_parameters_decide_any_well_formed_quantity_goes() {
+        let any = Quantity { name: ANY_QUANTITY.into(), unit: "1".into(), description: String::new() };
+        let mut observation = Observation::new([any].into());
+        observation.push(Reading::of("resistivity", 97.0).unit("Ohm.cm")).unwrap();
+        assert!(observation.push(Reading::of("Resistivity", 97.0)).is_err());
+        assert!(observation.push(Reading::of("*", 97.0)).is_err());
     }
 
     #[test]
