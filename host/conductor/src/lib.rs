@@ -1,1 +1,46 @@
-//! Placeholder header.
+//! The conductor: Raft, the state that it agrees on, and the engine's journal on top.
+//!
+//! What it is: the one place where commands become durable, ordered and final. [`Conductor`] implements the engine's
+//! [`Journal`](inquisitor_engine::journal::Journal) as a Raft cluster, of one member so far; a cluster of many is the same
+//! code with a transport in `network`, not a second path. What it is not: it runs no steps, knows no HTTP, and decides
+//! nothing by the clock: every time comes with a command.
+//!
+//! Only this crate knows openraft and redb; neither shows in its interface.
+//!
+//! # Where to start reading
+//! - `apply`: what each command changes, and which are refused.
+//! - `change`: commands as they lie in the log; `record` and `rows`: the applied state's rows.
+//! - `state`: the state machine and when it is durable; `snapshot`: the state in one file.
+//! - `log`, `log_writer`: the Raft log; `propose`: group commit.
+//! - `conductor`: opening, shutting down, and the journal.
+//!
+//! # Files in the data directory
+//! `inquisitor-data` (whose directory it is, format), `raft-log.redb`, `state.redb` (applied state and the member's identity),
+//! `snapshots/`, `blobs/`.
+
+mod apply;
+mod blobs;
+mod change;
+mod conductor;
+mod database;
+mod error;
+mod identity;
+mod log;
+mod log_writer;
+mod network;
+mod propose;
+mod raft;
+mod read;
+mod record;
+mod rows;
+mod snapshot;
+mod state;
+#[cfg(test)]
+mod storage_tests;
+
+pub use blobs::MAX_BLOB_BYTES;
+pub use change::{MAX_ARTIFACTS, MAX_COMMAND_BYTES, MAX_INQUIRY_ID_BYTES};
+pub use conductor::{Conductor, ConductorConfig, RaftStatus};
+pub use error::ConductorError;
+pub use identity::Identity;
+pub use read::{MAX_PAGE, Summary, SummaryStage};

@@ -1,0 +1,338 @@
+//! The conductor: opens the stores, starts Raft, and answers the engine.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use inquisitor_engine::journal::{
+    Applied, BlobDigest, Checkpoint, Command, Inquiry, InquiryId, Journal, JournalError,
+};
+use inquisitor_ledger::Hash;
+use openraft::error::{InitializeError, RaftError};
+use openraft::{ServerState, SnapshotPolicy};
+use serde::Serialize;
+
+use crate::blobs::Blobs;
+use crate::change::Change;
+use crate::database::Store;
+use crate::error::{ConductorError, chain};
+use crate::identity::{Identity, Layout};
+use crate::log::{RaftLog, Shared};
+use crate::network::Network;
+use crate::propose::Proposer;
+use crate::raft::{Member, Raft};
+use crate::read::{self, Summary};
+use crate::state::{self, StateMachine, blocking};
+
+/// Log entries after which a snapshot is made and the log before it purged. A snapshot copies the whole state, so it must not
+/// be frequent; each entry holds at least one command, so the log's file stays in the tens of megabytes.
+const SNAPSHOT_EVERY: u64 = 20_000;
+/// Entries that stay in the log after a snapshot, so that a member a little behind gets entries and no snapshot.
+const KEEP_IN_LOG: u64 = 1_000;
+/// How long opening waits for this member to lead and to apply what is in its log. Only damage or a disk that hangs take
+/// longer: at most a few thousand batches are applied again.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How to open a conductor.
+#[derive(Debug, Clone)]
+pub struct ConductorConfig {
+    /// The directory that holds the log, the state, snapshots and blobs. It is the conductor's alone.
+    pub data_dir: PathBuf,
+    /// The member's name, for people.
+    pub node_name: String,
+    /// Log entries after which a snapshot is made.
+    pub snapshot_every: u64,
+}
+
+impl ConductorConfig {
+    /// The usual settings.
+    pub fn new(data_dir: impl Into<PathBuf>, node_name: impl Into<String>) -> Self {
+        Self { data_dir: data_dir.into(), node_name: node_name.into(), snapshot_every: SNAPSHOT_EVERY }
+    }
+
+    fn raft(&self, cluster: &str) -> Result<openraft::Config, ConductorError> {
+        let config = openraft::Config {
+            cluster_name: cluster.to_owned(),
+            heartbeat_interval: 50,
+            election_timeout_min: 150,
+            election_timeout_max: 300,
+            snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_every),
+            max_in_snapshot_log_to_keep: KEEP_IN_LOG.min(self.snapshot_every),
+            ..openraft::Config::default()
+        };
+        config.validate().map_err(|error| ConductorError::Consensus(error.to_string()))
+    }
+}
+
+/// What a member says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RaftStatus {
+    /// Name for people.
+    pub name: String,
+    /// Id in the cluster, 16 hexadecimal digits.
+    pub node_id: String,
+    /// The cluster's id.
+    pub cluster: String,
+    /// `leader`, `follower`, `candidate`, `learner` or `shutdown`.
+    pub role: &'static str,
+    /// The current term.
+    pub term: u64,
+    /// Id of the leader, where one is known.
+    pub leader: Option<String>,
+    /// Index of the last log entry.
+    pub last_log_index: Option<u64>,
+    /// Index of the last log entry applied.
+    pub applied_index: Option<u64>,
+    /// Index of the last log entry in the last snapshot.
+    pub snapshot_index: Option<u64>,
+    /// Index of the last log entry purged.
+    pub purged_index: Option<u64>,
+    /// Hash over everything that was ever written to the state up to `applied_index`: two members with equal indexes and
+    /// different hashes have drifted apart.
+    pub state_hash: String,
+}
+
+/// A member of the cluster, and the journal of the engine in the same process.
+pub struct Conductor {
+    identity: Identity,
+    raft: Raft,
+    proposer: Proposer,
+    state: Arc<Store>,
+    log: Arc<Shared>,
+    blobs: Blobs,
+}
+
+impl Conductor {
+    /// Opens a data directory, makes it where it is not there, and returns once this member leads and all that was ever
+    /// acknowledged is applied.
+    ///
+    /// # Errors
+    /// When another process holds the directory, it is not ours or of a newer format, or its files cannot be used.
+    pub async fn open(config: ConductorConfig) -> Result<Self, ConductorError> {
+        let raft_config_source = config.clone();
+        let opened = blocking(move || {
+            let layout = Layout::prepare(&config.data_dir)?;
+            // The log first: whoever holds the directory holds it from here on.
+            let log = RaftLog::open(&layout.log)?;
+            let state = Arc::new(state::open(&layout.state)?);
+            let identity = Identity::load(&state, &config.node_name)?;
+            let machine = StateMachine::new(state.clone(), layout.snapshots)?;
+            Ok((log, state, machine, identity, Blobs::new(layout.blobs)))
+        });
+        let (log_store, state, machine, identity, blobs) = opened.await?;
+        let log = log_store.shared();
+        let raft_config = Arc::new(raft_config_source.raft(&identity.cluster.to_string())?);
+        let raft = Raft::new(identity.node_id, raft_config, Network, log_store, machine)
+            .await
+            .map_err(|error| ConductorError::Consensus(format!("cannot start: {error}")))?;
+        lead(&raft, &identity).await?;
+        let proposer = Proposer::start(raft.clone());
+        Ok(Self { identity, raft, proposer, state, log, blobs })
+    }
+
+    /// Who this member is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Answers what was proposed, stops Raft, and closes the files, so that the directory can be opened again.
+    pub async fn shutdown(&self) {
+        self.proposer.stop().await;
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::error!(%error, "consensus did not stop as it should");
+        }
+        let (state, log) = (self.state.clone(), self.log.clone());
+        let closed = blocking(move || {
+            // Both, whatever becomes of the first.
+            let (state, log) = (state.close(), log.close());
+            state.and(log)
+        });
+        if let Err(error) = closed.await {
+            // Nothing acknowledged is lost: the log was durable before.
+            tracing::warn!(
+                error = chain(&error),
+                "the data files were not closed cleanly; they are checked at the next start"
+            );
+        }
+    }
+
+    /// What this member says of itself.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn status(&self) -> Result<RaftStatus, ConductorError> {
+        let metrics = self.raft.metrics().borrow().clone();
+        let head = self.read(read::head).await?;
+        let role = match metrics.state {
+            ServerState::Learner => "learner",
+            ServerState::Follower => "follower",
+            ServerState::Candidate => "candidate",
+            ServerState::Leader => "leader",
+            ServerState::Shutdown => "shutdown",
+        };
+        Ok(RaftStatus {
+            name: self.identity.name.clone(),
+            node_id: format!("{:016x}", self.identity.node_id),
+            cluster: self.identity.cluster.to_string(),
+            role,
+            term: metrics.current_term,
+            leader: metrics.current_leader.map(|id| format!("{id:016x}")),
+            last_log_index: metrics.last_log_index,
+            applied_index: head.applied.map(|id| id.index),
+            snapshot_index: metrics.snapshot.map(|id| id.index),
+            purged_index: metrics.purged.map(|id| id.index),
+            state_hash: head.state_hash.to_string(),
+        })
+    }
+
+    /// Inquiries, newest first, at most `limit` (and at most [`crate::MAX_PAGE`]) of those that were submitted before the
+    /// one with the sequence number `before`; from the newest where none is given.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn inquiries(&self, before: Option<u64>, limit: usize) -> Result<Vec<Summary>, ConductorError> {
+        self.read(move |store| read::list(store, before, limit)).await
+    }
+
+    /// Canonical bytes of ledger entries from an index on, at most `limit` (and at most [`crate::MAX_PAGE`]).
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn ledger_entries(&self, from: u64, limit: usize) -> Result<Vec<Vec<u8>>, ConductorError> {
+        self.read(move |store| read::ledger_entries(store, from, limit)).await
+    }
+
+    /// The ledger's checkpoint when it had `size` entries.
+    ///
+    /// # Errors
+    /// When it has not so many yet, or the state cannot be read.
+    pub async fn checkpoint_at(&self, size: u64) -> Result<inquisitor_ledger::Checkpoint, ConductorError> {
+        self.read(move |store| read::checkpoint_at(store, size)).await
+    }
+
+    /// The proof that an entry is in the ledger of `size` entries, for [`inquisitor_ledger::verify_inclusion`].
+    ///
+    /// # Errors
+    /// When there is no such position, or the state cannot be read.
+    pub async fn inclusion_proof(&self, index: u64, size: u64) -> Result<Vec<Hash>, ConductorError> {
+        self.read(move |store| read::inclusion(store, index, size)).await
+    }
+
+    /// The proof that the ledger of `from` entries is the beginning of the one of `to` entries, for
+    /// [`inquisitor_ledger::verify_consistency`].
+    ///
+    /// # Errors
+    /// When there are no such sizes, or the state cannot be read.
+    pub async fn consistency_proof(&self, from: u64, to: u64) -> Result<Vec<Hash>, ConductorError> {
+        self.read(move |store| read::consistency(store, from, to)).await
+    }
+
+    /// Writes the whole ledger as JSON lines, the checkpoint last, for [`inquisitor_ledger::verify_export`]. Blocking.
+    ///
+    /// # Errors
+    /// When the state cannot be read or `out` not written.
+    pub fn export_ledger(
+        &self,
+        out: &mut dyn Write,
+    ) -> Result<inquisitor_ledger::Checkpoint, ConductorError> {
+        read::export(&self.state, out)
+    }
+
+    /// Makes a snapshot now and purges the log before it, save for what is kept for members that are a little behind.
+    ///
+    /// # Errors
+    /// When Raft has stopped.
+    pub async fn snapshot(&self) -> Result<(), ConductorError> {
+        self.raft.trigger().snapshot().await.map_err(|error| ConductorError::Consensus(error.to_string()))
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Store) -> Result<T, ConductorError> + Send + 'static,
+    ) -> Result<T, ConductorError> {
+        let store = self.state.clone();
+        blocking(move || read(&store)).await
+    }
+}
+
+/// Begins the cluster where this disk is new, and waits until this member leads and has applied its whole log.
+async fn lead(raft: &Raft, identity: &Identity) -> Result<(), ConductorError> {
+    let failed =
+        |what: &str, error: &dyn std::fmt::Display| ConductorError::Consensus(format!("{what}: {error}"));
+    let initialized = raft
+        .is_initialized()
+        .await
+        .map_err(|error| failed("cannot see whether the cluster has begun", &error))?;
+    if initialized {
+        // The only voter need not wait for a leader that cannot be there.
+        raft.trigger().elect().await.map_err(|error| failed("cannot stand for election", &error))?;
+    } else {
+        let member = Member { name: identity.name.clone(), address: String::new() };
+        let members = BTreeMap::from([(identity.node_id, member)]);
+        match raft.initialize(members).await {
+            // Not allowed: it was begun in the meantime, which is as good.
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
+            Err(error) => return Err(failed("cannot begin the cluster", &error)),
+        }
+    }
+    raft.wait(Some(OPEN_TIMEOUT))
+        .state(ServerState::Leader, "to lead")
+        .await
+        .map_err(|error| failed("this member does not come to lead", &error))?;
+    // Waits until the first entry of the new term, and with it all before, is applied.
+    raft.ensure_linearizable()
+        .await
+        .map_err(|error| failed("this member leads and cannot commit", &error))?;
+    Ok(())
+}
+
+#[async_trait]
+impl Journal for Conductor {
+    async fn propose(&self, command: Command) -> Result<Applied, JournalError> {
+        let change = Change::from_command(&command)?;
+        for digest in Change::blobs(&command) {
+            let hash: Hash = digest.parse().map_err(|error| JournalError::Blob {
+                digest: digest.chars().take(80).collect(),
+                message: chain(&error),
+            })?;
+            if !self.blobs.has(&hash) {
+                return Err(JournalError::Blob {
+                    digest: digest.clone(),
+                    message: "a command names it and it is not stored; put it first".into(),
+                });
+            }
+        }
+        self.proposer.propose(change.encode()?).await
+    }
+
+    async fn inquiry(&self, id: &str) -> Result<Option<Inquiry>, JournalError> {
+        let id = id.to_owned();
+        Ok(self.read(move |store| read::inquiry(store, &id)).await?)
+    }
+
+    async fn unfinished(&self) -> Result<Vec<InquiryId>, JournalError> {
+        Ok(self.read(read::unfinished).await?)
+    }
+
+    async fn checkpoint(&self) -> Result<Checkpoint, JournalError> {
+        let checkpoint = self.read(read::checkpoint).await?;
+        Ok(Checkpoint { size: checkpoint.size, root: checkpoint.root.to_string() })
+    }
+
+    async fn put_blob(&self, bytes: Vec<u8>) -> Result<BlobDigest, JournalError> {
+        let blobs = self.blobs.clone();
+        let put = tokio::task::spawn_blocking(move || blobs.put(&bytes)).await;
+        let digest = put.map_err(|error| JournalError::Storage(error.to_string()))??;
+        Ok(digest.to_string())
+    }
+
+    async fn blob(&self, digest: &str) -> Result<Vec<u8>, JournalError> {
+        let blobs = self.blobs.clone();
+        let digest = digest.to_owned();
+        let read = tokio::task::spawn_blocking(move || blobs.get(&digest)).await;
+        read.map_err(|error| JournalError::Storage(error.to_string()))?
+    }
+}
