@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
-use inquisitor_component_build::{Component, Error, Request, SYSTEM_PACKAGES, Toolchain, build, write_if_changed};
+use inquisitor_component_build::{
+    Component, Error, Request, SYSTEM_PACKAGES, Toolchain, build, write_if_changed,
+};
 use sha2::{Digest, Sha256};
 
 /// Cargo profile of the components, defined in the root Cargo.toml and in that of the test guests.
@@ -41,6 +43,9 @@ enum Choice {
 struct Group {
     crates: Vec<PathBuf>,
     output: PathBuf,
+    /// Where cargo works. Each workspace has its own: its remapped paths are among the compiler's flags, and in one folder
+    /// every change of workspace would build all dependencies anew.
+    work: PathBuf,
 }
 
 pub(crate) fn run(repository: &Path, arguments: &Arguments) -> anyhow::Result<()> {
@@ -48,7 +53,7 @@ pub(crate) fn run(repository: &Path, arguments: &Arguments) -> anyhow::Result<()
     let toolchain = toolchain(repository, &target, arguments.toolchain)?;
     let mut digests = Vec::new();
     for group in groups(repository, &target)? {
-        for component in build_group(&toolchain, &group, &target)? {
+        for component in build_group(&toolchain, &group)? {
             let path = group.output.join(name(&component.crate_dir)?).with_extension("wasm");
             let written = write_if_changed(&path, &component.bytes)?;
             let note = if written { "" } else { "  unchanged" };
@@ -65,12 +70,12 @@ pub(crate) fn run(repository: &Path, arguments: &Arguments) -> anyhow::Result<()
 
 /// Where cargo puts what it builds: CARGO_TARGET_DIR, or `target` in the repository.
 pub(crate) fn target_dir(repository: &Path) -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository.join("target"), |path| repository.join(path))
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| repository.join("target"), |path| repository.join(path))
 }
 
-fn build_group(toolchain: &Toolchain, group: &Group, target: &Path) -> anyhow::Result<Vec<Component>> {
-    let target_dir = target.join("component-build");
-    let request = Request { crates: &group.crates, target_dir: &target_dir, profile: PROFILE };
+fn build_group(toolchain: &Toolchain, group: &Group) -> anyhow::Result<Vec<Component>> {
+    let request = Request { crates: &group.crates, target_dir: &group.work, profile: PROFILE };
     Ok(build(toolchain, &request)?)
 }
 
@@ -80,8 +85,12 @@ fn groups(repository: &Path, target: &Path) -> anyhow::Result<Vec<Group>> {
     own.extend(crates_in(&repository.join("examples"))?);
     let guests = crates_in(&repository.join("tests/guests"))?;
     Ok([
-        Group { crates: own, output: target.join("plugins") },
-        Group { crates: guests, output: target.join("test-components") },
+        Group { crates: own, output: target.join("plugins"), work: target.join("component-build") },
+        Group {
+            crates: guests,
+            output: target.join("test-components"),
+            work: target.join("component-build-guests"),
+        },
     ]
     .into_iter()
     .filter(|group| !group.crates.is_empty())
@@ -146,7 +155,8 @@ fn install_system_packages() -> anyhow::Result<bool> {
     if !succeeds("apt-get", &["--version"]) {
         return Ok(false);
     }
-    let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+    let is_root =
+        Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
     let prefix: &[&str] = if is_root {
         &[]
     } else if succeeds("sudo", &["-n", "true"]) {
@@ -155,8 +165,10 @@ fn install_system_packages() -> anyhow::Result<bool> {
         return Ok(false);
     };
     eprintln!("installing {} to build components", SYSTEM_PACKAGES.join(" "));
-    let install: Vec<&str> =
-        ["apt-get", "install", "--yes", "--no-install-recommends"].into_iter().chain(SYSTEM_PACKAGES).collect();
+    let install: Vec<&str> = ["apt-get", "install", "--yes", "--no-install-recommends"]
+        .into_iter()
+        .chain(SYSTEM_PACKAGES)
+        .collect();
     let update: &[&str] = &["apt-get", "update"];
     for step in [update, &install] {
         let words: Vec<&str> = prefix.iter().chain(step).copied().collect();
@@ -180,8 +192,19 @@ fn check_reproducible(
 ) -> anyhow::Result<()> {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let copy = folder.path().join("somewhere/else");
-    for part in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", ".cargo", "wit", "sdk", "plugins", "host", "tests", "examples", "xtask"]
-    {
+    for part in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "rust-toolchain.toml",
+        ".cargo",
+        "wit",
+        "sdk",
+        "plugins",
+        "host",
+        "tests",
+        "examples",
+        "xtask",
+    ] {
         let from = repository.join(part);
         if from.exists() {
             copy_tree(&from, &copy.join(part))?;
@@ -191,20 +214,25 @@ fn check_reproducible(
     let mut differing = Vec::new();
     let mut compared = 0;
     for group in groups(&copy, &target)? {
-        for component in build_group(toolchain, &group, &target)? {
+        for component in build_group(toolchain, &group)? {
             let relative = component.crate_dir.strip_prefix(&copy)?;
             let Some((_, digest_here)) = expected.iter().find(|(path, _)| path == relative) else {
                 bail!("{} was not built here", relative.display());
             };
             compared += 1;
             if *digest_here != digest(&component.bytes) {
-                let path = target_dir(repository).join("differing").join(name(relative)?).with_extension("wasm");
+                let path =
+                    target_dir(repository).join("differing").join(name(relative)?).with_extension("wasm");
                 write_if_changed(&path, &component.bytes)?;
                 differing.push(format!("{} (the other is {})", relative.display(), path.display()));
             }
         }
     }
-    ensure!(differing.is_empty(), "these differ when they are built in another folder: {}", differing.join(", "));
+    ensure!(
+        differing.is_empty(),
+        "these differ when they are built in another folder: {}",
+        differing.join(", ")
+    );
     ensure!(compared == expected.len(), "{compared} of {} components were compared", expected.len());
     println!("{compared} components have the same bytes when they are built in another folder");
     Ok(())

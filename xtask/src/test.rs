@@ -54,9 +54,13 @@ fn tests(repository: &Path) -> anyhow::Result<()> {
 fn licences(repository: &Path) -> anyhow::Result<()> {
     let program = deny(repository)?;
     let checks = ["bans", "licenses", "sources"];
-    run(Command::new(&program).current_dir(repository).args(["check", "--hide-inclusion-graph"]).args(checks))?;
+    run(Command::new(&program)
+        .current_dir(repository)
+        .args(["check", "--hide-inclusion-graph"])
+        .args(checks))?;
     // The advisories lie in a repository of their own, which not every machine can reach.
-    let fetched = Command::new(&program).current_dir(repository).args(["fetch", "db"]).stderr(Stdio::null()).status();
+    let fetched =
+        Command::new(&program).current_dir(repository).args(["fetch", "db"]).stderr(Stdio::null()).status();
     if fetched.is_ok_and(|status| status.success()) {
         run(Command::new(&program).current_dir(repository).args(["check", "advisories"]))
     } else {

@@ -125,9 +125,13 @@ impl Instrument for Echo {
             match &step.input {
                 Some(input) if input == expected => log::info!("the output is the expected one"),
                 Some(input) => {
-                    return Err(Error::failed(format!("the output is {input:?} where {expected:?} was expected")));
+                    return Err(Error::failed(format!(
+                        "the output is {input:?} where {expected:?} was expected"
+                    )));
                 }
-                None => return Err(Error::failed(format!("there is no input where {expected:?} was expected"))),
+                None => {
+                    return Err(Error::failed(format!("there is no input where {expected:?} was expected")));
+                }
             }
         }
         let took = context.monotonic().saturating_sub(start);
@@ -207,7 +211,10 @@ mod tests {
             [("message", "Hello, World!"), ("greeting", "Welcome"), ("substrate", "demo_0")]
         );
         let last = observation.readings().last().unwrap();
-        assert_eq!((last.quantity.as_str(), &last.value, last.unit.as_str()), ("response_time", &Value::Number(10.0), "ms"));
+        assert_eq!(
+            (last.quantity.as_str(), &last.value, last.unit.as_str()),
+            ("response_time", &Value::Number(10.0), "ms")
+        );
     }
 
     #[test]
@@ -220,7 +227,8 @@ mod tests {
 
     #[test]
     fn an_output_that_is_not_the_expected_one_fails_and_names_both() {
-        let error = Bench::<Echo>::new().observe(json!({ "input": "a", "expected_output": "b" })).unwrap_err();
+        let error =
+            Bench::<Echo>::new().observe(json!({ "input": "a", "expected_output": "b" })).unwrap_err();
         assert_eq!(error, Error::failed(r#"the output is "a" where "b" was expected"#));
         let error = Bench::<Echo>::new().observe(json!({ "expected_output": "b" })).unwrap_err();
         assert_eq!(error, Error::failed(r#"there is no input where "b" was expected"#));
@@ -237,9 +245,11 @@ mod tests {
     #[test]
     fn rows_are_bounded_and_absent_ones_left_out() {
         let table = || Columns::new().texts("said", [Some("a"), None, Some("c"), Some("d")]);
-        let bench = Bench::<Echo>::new().parameters(json!({ "column": "said", "rows": 3 })).substrate(table());
+        let bench =
+            Bench::<Echo>::new().parameters(json!({ "column": "said", "rows": 3 })).substrate(table());
         assert_eq!(messages(&bench.observe(json!({})).unwrap()), [("substrate", "a"), ("substrate", "c")]);
-        let bench = Bench::<Echo>::new().parameters(json!({ "column": "said", "rows": 0 })).substrate(table());
+        let bench =
+            Bench::<Echo>::new().parameters(json!({ "column": "said", "rows": 0 })).substrate(table());
         assert_eq!(messages(&bench.observe(json!({})).unwrap()), []);
     }
 
@@ -254,7 +264,10 @@ mod tests {
         ];
         for (parameters, expected) in cases {
             let error = Bench::<Echo>::new().parameters(parameters).observe(json!({})).unwrap_err();
-            assert!(matches!(&error, Error::InvalidParameters { pointer, .. } if pointer == expected), "{error}");
+            assert!(
+                matches!(&error, Error::InvalidParameters { pointer, .. } if pointer == expected),
+                "{error}"
+            );
         }
     }
 }

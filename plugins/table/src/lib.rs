@@ -9,7 +9,9 @@
 mod parameters;
 mod read;
 
-use inquisitor_sdk::{ANY_QUANTITY, About, ColumnInfo, Context, Error, Instrument, NoParameters, Observation};
+use inquisitor_sdk::{
+    ANY_QUANTITY, About, ColumnInfo, Context, Error, Instrument, NoParameters, Observation,
+};
 
 use crate::parameters::{Parameters, Plan};
 

@@ -24,9 +24,11 @@ impl Names {
     fn with_pointers(&self, pointer: &str) -> Vec<(&str, String)> {
         match self {
             Self::One(name) => vec![(name.as_str(), pointer.to_owned())],
-            Self::Many(names) => {
-                names.iter().enumerate().map(|(index, name)| (name.as_str(), format!("{pointer}/{index}"))).collect()
-            }
+            Self::Many(names) => names
+                .iter()
+                .enumerate()
+                .map(|(index, name)| (name.as_str(), format!("{pointer}/{index}")))
+                .collect(),
         }
     }
 }
@@ -103,14 +105,23 @@ impl Parameters {
         }
         if let Some(quantity) = &self.quantity {
             if names.len() > 1 {
-                return Err(Error::invalid("/quantity", "is only for one column; of several, each has its own name"));
+                return Err(Error::invalid(
+                    "/quantity",
+                    "is only for one column; of several, each has its own name",
+                ));
             }
             if !is_quantity_name(quantity) {
-                return Err(Error::invalid("/quantity", "must be lower-case letters, digits and underscores, a letter first"));
+                return Err(Error::invalid(
+                    "/quantity",
+                    "must be lower-case letters, digits and underscores, a letter first",
+                ));
             }
         }
         if self.unit.as_deref() == Some("") {
-            return Err(Error::invalid("/unit", "must be a UCUM code; `1` is that of a value without a unit"));
+            return Err(Error::invalid(
+                "/unit",
+                "must be a UCUM code; `1` is that of a value without a unit",
+            ));
         }
         if let Some(Uncertainty::Constant(uncertainty)) = self.uncertainty
             && !(uncertainty.is_finite() && uncertainty >= 0.0)
@@ -179,7 +190,11 @@ impl<'a> Plan<'a> {
         {
             return Err(Error::invalid(
                 "/uncertainty",
-                format!("column `{}` holds {} values, which have no uncertainty", column.name, column.kind.name()),
+                format!(
+                    "column `{}` holds {} values, which have no uncertainty",
+                    column.name,
+                    column.kind.name()
+                ),
             ));
         }
         for name in parameters.conditions.keys() {
@@ -216,7 +231,9 @@ fn value_column(
     if !is_quantity_name(&quantity) {
         return Err(Error::invalid(
             pointer,
-            format!("`{name}` is no name for a quantity (lower case, digits, underscores); give one with `quantity`"),
+            format!(
+                "`{name}` is no name for a quantity (lower case, digits, underscores); give one with `quantity`"
+            ),
         ));
     }
     let unit = parameters.unit.clone().or_else(|| column.unit.clone()).unwrap_or_else(|| "1".to_owned());

@@ -134,7 +134,12 @@ impl Output<'_> {
     }
 
     /// Take a batch's values as readings one by one.
-    fn push_each(&mut self, batch: &Batch, plan: &Plan<'_>, observation: &mut Observation) -> Result<(), Error> {
+    fn push_each(
+        &mut self,
+        batch: &Batch,
+        plan: &Plan<'_>,
+        observation: &mut Observation,
+    ) -> Result<(), Error> {
         let times = plan.time.as_deref().map(|name| batch.time_column(name)).transpose()?;
         for row in 0..batch.rows() {
             let Some(value) = batch.value(&self.column.name, row)? else {
@@ -152,7 +157,8 @@ impl Output<'_> {
                 .confidence(plan.confidence);
             // Selected rows need not follow one another, so the position is known only where all are read.
             if plan.conditions.is_empty() {
-                reading = reading.attribute("row", i64::try_from(batch.first_row())?.saturating_add(row as i64));
+                reading =
+                    reading.attribute("row", i64::try_from(batch.first_row())?.saturating_add(row as i64));
             }
             reading.time = times.as_ref().and_then(|times| times.get(row).copied());
             observation.push(reading)?;

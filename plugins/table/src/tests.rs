@@ -3,7 +3,8 @@ use inquisitor_sdk::testing::{Bench, Columns, Json, json};
 
 use super::*;
 
-const WAFER: &str = "instrument,resistivity,u,day\n1,196.3052,0.1,3\n1,196.1240,0.2,3\n2,196.3042,0.1,4\n2,,0.1,5\n";
+const WAFER: &str =
+    "instrument,resistivity,u,day\n1,196.3052,0.1,3\n1,196.1240,0.2,3\n2,196.3042,0.1,4\n2,,0.1,5\n";
 
 fn observe(csv: &str, parameters: Json) -> Result<Observation, Error> {
     Bench::<Table>::new().parameters(parameters).substrate(Columns::from_csv(csv)).observe(json!({}))
@@ -17,7 +18,10 @@ fn a_column_becomes_a_series() {
     let observation = observe(WAFER, parameters).unwrap();
     let series = &observation.series()[0];
     assert_eq!(series.values, [196.3052, 196.1240]);
-    assert_eq!((series.quantity.as_str(), series.unit.as_str(), series.confidence), ("resistivity", "Ohm.cm", 0.9));
+    assert_eq!(
+        (series.quantity.as_str(), series.unit.as_str(), series.confidence),
+        ("resistivity", "Ohm.cm", 0.9)
+    );
     assert!(series.times.is_empty() && series.uncertainties.is_empty());
 }
 
@@ -37,7 +41,9 @@ fn absent_values_are_left_out_and_counted() {
 #[test]
 fn the_time_column_and_the_units_of_the_source_are_taken_up() {
     let table = Columns::new().timestamps("time", [10, 20]).numbers("temperature", [4.0, 5.0]).unit("Cel");
-    let bench = Bench::<Table>::new().parameters(json!({ "value": "temperature", "uncertainty": 0.5 })).substrate(table);
+    let bench = Bench::<Table>::new()
+        .parameters(json!({ "value": "temperature", "uncertainty": 0.5 }))
+        .substrate(table);
     let observation = bench.observe(json!({})).unwrap();
     let series = &observation.series()[0];
     assert_eq!((series.times.as_slice(), series.unit.as_str()), (&[10, 20][..], "Cel"));
@@ -68,8 +74,11 @@ fn integers_with_an_uncertainty_are_measured_numbers() {
 fn many_rows_come_in_batches_and_none_is_lost() {
     let rows = 50_000;
     let table = Columns::new().numbers("value", (0..rows).map(f64::from));
-    let observation =
-        Bench::<Table>::new().parameters(json!({ "value": "value" })).substrate(table).observe(json!({})).unwrap();
+    let observation = Bench::<Table>::new()
+        .parameters(json!({ "value": "value" }))
+        .substrate(table)
+        .observe(json!({}))
+        .unwrap();
     let series = &observation.series()[0];
     assert_eq!(series.values.len(), rows as usize);
     assert_eq!(series.values.last(), Some(&f64::from(rows - 1)));
@@ -104,7 +113,10 @@ fn a_wrong_parameter_is_pointed_at() {
 #[test]
 fn a_text_column_with_a_unit_is_refused() {
     let error = observe("name\na\n", json!({ "value": "name", "unit": "Cel" })).unwrap_err();
-    let expected = Error::invalid("/value", "column `name` holds text values where numbers are needed, and `unit` is Cel");
+    let expected = Error::invalid(
+        "/value",
+        "column `name` holds text values where numbers are needed, and `unit` is Cel",
+    );
     assert_eq!(error, expected);
 }
 

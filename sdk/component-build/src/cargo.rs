@@ -30,7 +30,8 @@ pub(crate) fn run(toolchain: &Toolchain, request: &Request<'_>) -> Result<Vec<(P
     }
     cargo.env("CARGO_ENCODED_RUSTFLAGS", rustflags(&workspace, toolchain));
     cargo.stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = cargo.spawn().map_err(|source| Error::Run { program: "cargo build".to_owned(), source })?;
+    let mut child =
+        cargo.spawn().map_err(|source| Error::Run { program: "cargo build".to_owned(), source })?;
 
     let mut artifacts = BTreeMap::new();
     let stdout = child.stdout.take();
@@ -143,7 +144,10 @@ impl Workspace {
         for package in metadata["packages"].as_array()? {
             let crate_dir = Path::new(package["manifest_path"].as_str()?).parent()?;
             members.insert(canonical(crate_dir), package["id"].as_str()?.to_owned());
-            for path in package["dependencies"].as_array()?.iter().filter_map(|dependency| dependency["path"].as_str())
+            for path in package["dependencies"]
+                .as_array()?
+                .iter()
+                .filter_map(|dependency| dependency["path"].as_str())
             {
                 let path = PathBuf::from(path);
                 if !path.starts_with(&root) && !outside.contains(&path) {

@@ -63,18 +63,20 @@ impl Toolchain {
     /// Find a toolchain that builds the standard library from its sources: the active one, else the system's.
     pub fn find_with_sources(crate_dir: &Path) -> Option<Self> {
         let system = Path::new("/usr/bin/rustc");
-        [sysroot(Path::new("rustc"), crate_dir), sysroot(system, crate_dir)].into_iter().flatten().find_map(|sysroot| {
-            let whole = sources(&sysroot).join("library/std/Cargo.toml").is_file()
-                && sysroot.join("bin/cargo").is_file();
-            if !whole {
-                return None;
-            }
-            if has_linker(&sysroot) {
-                return Some(Self::BuildStd { sysroot, linker: None });
-            }
-            let linker = find_program(&LINKERS)?;
-            Some(Self::BuildStd { sysroot, linker: Some(linker) })
-        })
+        [sysroot(Path::new("rustc"), crate_dir), sysroot(system, crate_dir)].into_iter().flatten().find_map(
+            |sysroot| {
+                let whole = sources(&sysroot).join("library/std/Cargo.toml").is_file()
+                    && sysroot.join("bin/cargo").is_file();
+                if !whole {
+                    return None;
+                }
+                if has_linker(&sysroot) {
+                    return Some(Self::BuildStd { sysroot, linker: None });
+                }
+                let linker = find_program(&LINKERS)?;
+                Some(Self::BuildStd { sysroot, linker: Some(linker) })
+            },
+        )
     }
 
     /// One line on which toolchain it is.
@@ -184,7 +186,9 @@ fn add_target(crate_dir: &Path, state_dir: &Path, say: &mut dyn FnMut(&str)) -> 
     match &result {
         Ok(()) => say("added the target wasm32-wasip2 to the Rust toolchain"),
         Err(failure) => {
-            say(&format!("rustup could not add the target wasm32-wasip2 ({failure}); looking for another way"));
+            say(&format!(
+                "rustup could not add the target wasm32-wasip2 ({failure}); looking for another way"
+            ));
             // Where it cannot be remembered, it is tried again next time: slower, nothing worse.
             let _ = std::fs::create_dir_all(state_dir);
             let _ = std::fs::write(&memory, failure);
@@ -235,7 +239,11 @@ fn run_rustup(rustup: &Path, crate_dir: &Path) -> Result<(), String> {
         return Ok(());
     }
     let text = reader.join().unwrap_or_default();
-    let reason = text.lines().find(|line| line.starts_with("error")).or(text.lines().last()).unwrap_or("no reason given");
+    let reason = text
+        .lines()
+        .find(|line| line.starts_with("error"))
+        .or(text.lines().last())
+        .unwrap_or("no reason given");
     Err(reason.trim_start_matches("error:").trim().to_owned())
 }
 

@@ -118,8 +118,9 @@ impl About {
     /// What breaks the contract, or nothing.
     pub(crate) fn check(&self) -> Result<(), String> {
         for name in std::iter::once(&self.name).chain(&self.aliases) {
-            let allowed =
-                |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || (c == '_' && *name != self.name);
+            let allowed = |c: char| {
+                c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || (c == '_' && *name != self.name)
+            };
             if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(allowed) {
                 return Err(format!(
                     "the name `{name}` must have 1 to {MAX_NAME} lower-case letters, digits and hyphens"

@@ -84,8 +84,9 @@ impl From<io::Error> for Error {
     /// Errors of a connection or a time limit are worth another attempt; all others are not.
     fn from(error: io::Error) -> Self {
         use io::ErrorKind::{
-            AddrNotAvailable, BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
-            Interrupted, NetworkDown, NetworkUnreachable, NotConnected, TimedOut, UnexpectedEof, WouldBlock,
+            AddrNotAvailable, BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset,
+            HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable, NotConnected, TimedOut,
+            UnexpectedEof, WouldBlock,
         };
         match error.kind() {
             AddrNotAvailable | BrokenPipe | ConnectionAborted | ConnectionRefused | ConnectionReset

@@ -35,8 +35,8 @@ pub use logging::LogLine;
 pub use parameters::NoParameters;
 pub use random::Random;
 pub use reading::{
-    ANY_QUANTITY, InvalidReading, MAX_ATTRIBUTE_NAME, MAX_ATTRIBUTES, Observation, Quantity, Reading, Series, Value,
-    is_quantity_name,
+    ANY_QUANTITY, InvalidReading, MAX_ATTRIBUTE_NAME, MAX_ATTRIBUTES, Observation, Quantity, Reading, Series,
+    Value, is_quantity_name,
 };
 pub use substrate::{
     Batch, Cells, ColumnInfo, ColumnType, DEFAULT_BATCH_ROWS, Rows, Selection, Substrate, SubstrateError,
@@ -61,7 +61,7 @@ macro_rules! export {
                 const SUMMARY: &'static str = env!("CARGO_PKG_DESCRIPTION");
             }
             type Exports = $crate::guest::Exports<Plugin>;
-            $crate::guest::bindings::export_instrument!(Exports with_types_in $crate::guest::bindings);
+    $crate::guest::bindings::export_instrument!(Exports with_types_in $crate::guest::bindings);
         };
         #[cfg(not(target_arch = "wasm32"))]
         const _: fn() = $crate::must_be_an_instrument::<$instrument>;

@@ -70,7 +70,11 @@ mod tests {
     fn errors_point_at_the_value() {
         let cases = [
             (r#"{"port":70000}"#, "/port", "invalid value: integer `70000`, expected u16"),
-            (r#"{"port":1,"channels":[{"gain/offset":1},{"gain/offset":"x"}]}"#, "/channels/1/gain~1offset", "f64"),
+            (
+                r#"{"port":1,"channels":[{"gain/offset":1},{"gain/offset":"x"}]}"#,
+                "/channels/1/gain~1offset",
+                "f64",
+            ),
             (r#"{"prot":1}"#, "/prot", "unknown field `prot`"),
             (r#"{}"#, "", "missing field `port`"),
             (r#"{"port":1,"channels":[{}]}"#, "/channels/0", "missing field `gain/offset`"),

@@ -370,7 +370,10 @@ fn check_confidence(confidence: f64) -> Result<(), String> {
 /// Check attributes against the contract's bounds.
 pub(crate) fn check_attributes(attributes: &[(String, Value)]) -> Result<(), String> {
     if attributes.len() > MAX_ATTRIBUTES {
-        return Err(format!("there are {} attributes; at most {MAX_ATTRIBUTES} are allowed", attributes.len()));
+        return Err(format!(
+            "there are {} attributes; at most {MAX_ATTRIBUTES} are allowed",
+            attributes.len()
+        ));
     }
     for (name, value) in attributes {
         if name.is_empty() || name.chars().count() > MAX_ATTRIBUTE_NAME {
@@ -449,12 +452,14 @@ mod tests {
         observation.push_series(Series::of("temperature", Vec::new())).unwrap();
         assert_eq!((observation.len(), observation.series().len()), (2, 1));
 
-        let short = observation.push_series(Series::of("temperature", vec![1.0, 2.0]).times(vec![10])).unwrap_err();
+        let short =
+            observation.push_series(Series::of("temperature", vec![1.0, 2.0]).times(vec![10])).unwrap_err();
         assert!(short.problem.contains("1 times for 2 values"), "{short}");
         let uneven = Series::of("temperature", vec![1.0, 2.0, 3.0]).uncertainties(vec![0.1, 0.2]);
         let uneven = observation.push_series(uneven).unwrap_err();
         assert!(uneven.problem.contains("2 uncertainties for 3 values"), "{uneven}");
-        let infinite = observation.push_series(Series::of("temperature", vec![1.0, f64::INFINITY])).unwrap_err();
+        let infinite =
+            observation.push_series(Series::of("temperature", vec![1.0, f64::INFINITY])).unwrap_err();
         assert!(infinite.problem.contains("value 1 of the series is inf"), "{infinite}");
     }
 }

@@ -6,14 +6,14 @@ use std::rc::Rc;
 
 use super::bindings::exports::inquisitor::instrument::instrument as wire;
 use super::bindings::exports::inquisitor::instrument::metadata;
-use super::sandbox::{Sandbox, set_up};
 use super::convert;
+use super::sandbox::{Sandbox, set_up};
+use crate::Error;
 use crate::about::{Capability, schemas};
 use crate::context::Context;
 use crate::instrument::Instrument;
 use crate::parameters;
 use crate::reading::check_attributes;
-use crate::Error;
 
 /// What [`crate::export!`] knows of the crate that it is used in.
 pub trait Plugin: 'static {
@@ -92,10 +92,10 @@ impl<I: Instrument> wire::GuestSession for Session<I> {
     }
 
     fn calibrate(&self) -> Result<wire::Calibration, wire::Error> {
-        let calibration =
-            self.instrument.borrow_mut().calibrate(&self.context).map_err(convert::error)?;
-        check_attributes(&calibration.attributes)
-            .map_err(|problem| convert::error(Error::failed(format!("the calibration breaks the contract: {problem}"))))?;
+        let calibration = self.instrument.borrow_mut().calibrate(&self.context).map_err(convert::error)?;
+        check_attributes(&calibration.attributes).map_err(|problem| {
+            convert::error(Error::failed(format!("the calibration breaks the contract: {problem}")))
+        })?;
         Ok(wire::Calibration {
             valid_until: calibration.valid_until,
             attributes: convert::attributes(calibration.attributes),

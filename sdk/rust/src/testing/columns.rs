@@ -149,8 +149,11 @@ fn equal(left: &Value, right: &Value) -> bool {
     left == right || matches!((number(left), number(right)), (Some(left), Some(right)) if left == right)
 }
 
+/// Reads a field as one type.
+type Parse = fn(&str) -> Option<Value>;
+
 fn typed(fields: &[Option<String>]) -> (ColumnType, Vec<Option<Value>>) {
-    let attempts: [(ColumnType, fn(&str) -> Option<Value>); 4] = [
+    let attempts: [(ColumnType, Parse); 4] = [
         (ColumnType::Integer, |field| field.parse().ok().map(Value::Integer)),
         (ColumnType::Number, |field| field.parse().ok().map(Value::Number)),
         (ColumnType::Boolean, |field| field.parse().ok().map(Value::Boolean)),
@@ -209,22 +212,28 @@ fn column(kind: ColumnType, cells: Vec<Option<&Value>>) -> Column {
     }
     let present = if cells.iter().all(Option::is_some) { None } else { Some(bits) };
     let integers = || {
-        cells.iter().map(|cell| if let Some(Value::Integer(value)) = cell { *value } else { 0 }).collect::<Vec<_>>()
+        cells
+            .iter()
+            .map(|cell| if let Some(Value::Integer(value)) = cell { *value } else { 0 })
+            .collect::<Vec<_>>()
     };
     let values = match kind {
-        ColumnType::Number => {
-            ColumnValues::Number(cells.iter().map(|cell| cell.and_then(Value::as_f64).unwrap_or(0.0)).collect())
-        }
+        ColumnType::Number => ColumnValues::Number(
+            cells.iter().map(|cell| cell.and_then(Value::as_f64).unwrap_or(0.0)).collect(),
+        ),
         ColumnType::Integer => ColumnValues::Integer(integers()),
         ColumnType::Timestamp => ColumnValues::Timestamp(integers()),
-        ColumnType::Text => {
-            ColumnValues::Text(cells.iter().map(|cell| cell.and_then(Value::as_str).unwrap_or("").to_owned()).collect())
-        }
-        ColumnType::Boolean => {
-            ColumnValues::Boolean(cells.iter().map(|cell| matches!(cell, Some(Value::Boolean(true)))).collect())
-        }
+        ColumnType::Text => ColumnValues::Text(
+            cells.iter().map(|cell| cell.and_then(Value::as_str).unwrap_or("").to_owned()).collect(),
+        ),
+        ColumnType::Boolean => ColumnValues::Boolean(
+            cells.iter().map(|cell| matches!(cell, Some(Value::Boolean(true)))).collect(),
+        ),
         ColumnType::Bytes => ColumnValues::Bytes(
-            cells.iter().map(|cell| if let Some(Value::Bytes(bytes)) = cell { bytes.clone() } else { Vec::new() }).collect(),
+            cells
+                .iter()
+                .map(|cell| if let Some(Value::Bytes(bytes)) = cell { bytes.clone() } else { Vec::new() })
+                .collect(),
         ),
     };
     Column { values, present }

@@ -51,7 +51,9 @@ impl Instrument for Everything {
         observation.push(Reading::of("noise", context.random().normal(0.0, 1.0)))?;
         if context.substrate().columns_if_any()?.is_some() {
             let mut levels = Vec::new();
-            for batch in context.substrate().rows(&Selection::columns(["level"]).where_equal("tank", 2))?.batch_rows(2) {
+            for batch in
+                context.substrate().rows(&Selection::columns(["level"]).where_equal("tank", 2))?.batch_rows(2)
+            {
                 levels.extend(batch?.f64_column("level")?.iter().flatten());
             }
             observation.push_series(Series::of("level", levels))?;
@@ -99,7 +101,8 @@ fn sleeping_moves_the_clock_and_takes_no_time() {
 
 #[test]
 fn the_same_seed_gives_the_same_numbers_and_another_one_others() {
-    let noise = |seed| Bench::<Everything>::new().seed(seed).observe(json!({})).unwrap().readings()[1].value.clone();
+    let noise =
+        |seed| Bench::<Everything>::new().seed(seed).observe(json!({})).unwrap().readings()[1].value.clone();
     assert_eq!(noise(7), noise(7));
     assert_ne!(noise(7), noise(8));
 }
