@@ -1,2 +1,115 @@
-//! Parse and compile a manifest of ten thousand steps.
-fn main() {}
+//! Parse and compile a manifest of ten thousand steps, the budget of `inquisitor validate`.
+
+use std::alloc::System;
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use inquisitor_manifest::{
+    Catalogue, PluginInfo, PluginReference, ResolveError, Style, parse, render, resolve_among, validate,
+};
+use serde_json::json;
+
+const STEPS: usize = 10_000;
+
+struct Installed(Vec<Arc<PluginInfo>>);
+
+impl Catalogue for Installed {
+    fn resolve(&self, reference: &PluginReference) -> Result<Arc<PluginInfo>, ResolveError> {
+        resolve_among(&self.0, reference)
+    }
+
+    fn check_unit(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn check_expression(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+fn installed() -> Installed {
+    let schema = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": { "channel": { "type": "integer", "minimum": 0 }, "label": { "type": "string" } }
+    });
+    Installed(vec![Arc::new(PluginInfo {
+        name: "thermal".into(),
+        version: "1.0.0".into(),
+        digest: "a".repeat(64),
+        aliases: Vec::new(),
+        parameters_schema: schema.clone(),
+        step_parameters_schema: schema,
+        quantities: Vec::new(),
+        capabilities: Vec::new(),
+        minimum_memory: 1 << 20,
+    })])
+}
+
+/// Ten phases; each step has parameters, and every other one a dependency. `parameter` is what each gives for a label.
+fn manifest(kind: &str, parameter: &str) -> String {
+    let mut text = format!(
+        "manifest:\n  version: \"1.0.0\"\n  id: large\n  name: Large\n  metadata:\n    author: bench\n  protocol:\n    \
+         type: {kind}\n    phases:\n"
+    );
+    for step in 0..STEPS {
+        if step % (STEPS / 10) == 0 {
+            text.push_str(&format!("      - name: phase-{}\n        steps:\n", step / (STEPS / 10)));
+        }
+        text.push_str(&format!(
+            "          - name: step-{step}\n            type: measurement\n            instrument: logger-{}\n            \
+             parameters:\n              channel: {}\n              label: {parameter}\n",
+            step % 20,
+            step % 8
+        ));
+        if step % 2 == 1 {
+            text.push_str(&format!("            depends_on: [step-{}]\n", step - 1));
+        }
+    }
+    text.push_str("  instruments:\n");
+    for instrument in 0..20 {
+        text.push_str(&format!("    - type: thermal\n      id: logger-{instrument}\n"));
+    }
+    text
+}
+
+#[global_allocator]
+static ALLOCATOR: Peak<System> = Peak::new(System);
+
+fn validates(criterion: &mut Criterion) {
+    let installed = installed();
+    let mut group = criterion.benchmark_group("validate");
+    group.sample_size(20);
+    for (name, kind, parameter) in
+        [("sequential", "sequential", "north"), ("dag", "dag", "north"), ("all-wrong", "dag", "[north]")]
+    {
+        let text = manifest(kind, parameter);
+        group.throughput(Throughput::Bytes(text.len() as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| black_box(validate("large.yaml", black_box(&text), &installed)));
+        });
+        let before = ALLOCATOR.restart();
+        let validated = validate("large.yaml", &text, &installed);
+        let peak = ALLOCATOR.peak() - before;
+        assert_eq!(validated.plan.is_some(), parameter == "north");
+        println!(
+            "{name}: {} bytes of text, peak {peak} bytes ({:.1} times the text), {}",
+            text.len(),
+            peak as f64 / text.len() as f64,
+            validated.diagnostics.summary()
+        );
+    }
+    let text = manifest("dag", "north");
+    group.bench_function("parse-alone", |bencher| {
+        bencher.iter(|| black_box(parse("large.yaml", black_box(&text))))
+    });
+    let validated = validate("large.yaml", &manifest("dag", "[north]"), &installed);
+    group.bench_function("render-1000", |bencher| {
+        bencher.iter(|| black_box(render(&validated.parsed, &validated.diagnostics, Style::Coloured)));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, validates);
+criterion_main!(benches);

@@ -70,8 +70,6 @@ codes! {
     MergeKey = "merge-key", Error;
     /// A tag that the format does not have.
     UnsupportedTag = "unsupported-tag", Error;
-    /// `apiVersion` or `kind` name another resource.
-    WrongResource = "wrong-resource", Error;
     /// A field that the format does not have.
     UnknownField = "unknown-field", Error;
     /// A required field is missing.

@@ -75,10 +75,9 @@ struct Place {
     span: Span,
 }
 
-/// Where it is, and the line with the fault underlined. The place is told apart from the snippet, which holds only the
-/// part of the line that is shown, so that the cost does not grow with the file.
+/// The line with the fault underlined. Only what is shown of it is handed over, so that the cost does not grow with the
+/// file; where that is not all of the line, the renderer cannot know the column and is told it.
 fn snippet<'a>(group: Group<'a>, source: &'a Source, place: Place, label: Option<&'a str>) -> Group<'a> {
-    let origin = Origin::path(source.name()).line(place.line).char_column(place.column);
     let (_, line) = source.line(place.span.start);
     let shown = window(source, line, place.span.start);
     let text = source.slice(shown);
@@ -86,6 +85,10 @@ fn snippet<'a>(group: Group<'a>, source: &'a Source, place: Place, label: Option
     let end = place.span.end.clamp(shown.start, shown.end) - shown.start;
     let annotation = AnnotationKind::Primary.span(start..end.max(start)).label(label.map(Cow::Borrowed));
     let snippet = Snippet::source(text).line_start(place.line).annotation(annotation);
+    if shown == line {
+        return group.element(snippet.path(source.name()));
+    }
+    let origin = Origin::path(source.name()).line(place.line).char_column(place.column);
     group.element(origin).element(snippet)
 }
 

@@ -180,16 +180,13 @@ impl Rules<'_> {
             let help = format!("leave `engine` out beside `method: {}`", method.text().unwrap_or_default());
             self.push(engine, Code::IgnoredField, &path.key("engine"), message, Some(help));
         }
-        let (Some(faulty_at), Some(needed)) =
-            (at.get("max_faulty"), instruments_needed(arbitration.method, arbitration.max_faulty))
-        else {
-            return;
-        };
+        let Some(faulty_at) = at.get("max_faulty") else { return };
+        let needed = instruments_needed(arbitration.method, arbitration.max_faulty);
         let declared = self.manifest.instruments.len() as u64;
         if declared < needed && declared > 0 {
             let method = at.get("method").and_then(At::text).unwrap_or("weighted_mean");
             let message = format!(
-                "{method} stands {} faulty instruments only among {needed} or more; {declared} declared",
+                "{method} with max_faulty {} needs at least {needed} instruments; {declared} declared",
                 arbitration.max_faulty
             );
             let help = "declare more instruments, or lower max_faulty".to_owned();
@@ -273,7 +270,9 @@ impl Rules<'_> {
                     sum += entry.number().unwrap_or_default();
                 }
             }
-            if sum > 1.0 + ROUNDING {
+            // A probability that is none by itself has been complained of.
+            let each_right = row.entries().filter_map(At::number).all(|value| (0.0..=1.0).contains(&value));
+            if each_right && sum > 1.0 + ROUNDING {
                 let message = format!("the probabilities of leaving {} sum to {sum}, above 1", quote(from));
                 self.push(row, Code::OutOfRange, &path, message, None);
             }
@@ -289,14 +288,17 @@ impl Rules<'_> {
     }
 }
 
-/// How many instruments a method needs to stand `faulty` arbitrary liars: a majority of honest ones for those that pick
-/// from the middle, more than two thirds for the fusion of Brooks and Iyengar. None where the method has no such
-/// guarantee at any number.
-pub(crate) fn instruments_needed(method: Method, faulty: u32) -> Option<u64> {
+/// How many instruments a method needs to stand `faulty` arbitrary liars: a majority of honest ones, and for the fusion
+/// of Brooks and Iyengar more than two thirds. The same bounds hold for the readings that are left when the finding is
+/// made; here they refuse what could never be answered.
+fn instruments_needed(method: Method, faulty: u32) -> u64 {
     let faulty = u64::from(faulty);
     match method {
-        Method::Median | Method::Marzullo => Some(2 * faulty + 1),
-        Method::BrooksIyengar => Some(3 * faulty + 1),
-        Method::WeightedMean | Method::Huber | Method::DersimonianLaird => None,
+        Method::BrooksIyengar => 3 * faulty + 1,
+        Method::WeightedMean
+        | Method::Median
+        | Method::Huber
+        | Method::DersimonianLaird
+        | Method::Marzullo => 2 * faulty + 1,
     }
 }

@@ -39,7 +39,9 @@ impl Writer {
     /// A reference to an object's definition, which is written where it is not there yet.
     fn reference(&mut self, object: &Object, spelling: Spelling) -> Value {
         let name = match spelling {
-            Spelling::Kubernetes if differs(object) => format!("{}-in-resource", object.name),
+            Spelling::Kubernetes if object.name != RESOURCE.name && differs(object) => {
+                format!("{}-in-resource", object.name)
+            }
             _ => object.name.to_owned(),
         };
         if !self.definitions.contains_key(&name) {

@@ -90,6 +90,11 @@ pub(crate) fn is_in(text: &str) -> bool {
     names(text).next().is_some()
 }
 
+/// Whether a text has a reference that is no good.
+pub(crate) fn is_malformed(text: &str) -> bool {
+    text.contains("${") && parse(text).is_err()
+}
+
 /// The names of all secrets that parameters refer to.
 pub fn names_in(parameters: &Parameters) -> BTreeSet<String> {
     let mut found = BTreeSet::new();

@@ -149,6 +149,9 @@ fn check_authority(text: &str) -> Result<(), Fault> {
 /// What to say of a word that is none of the known ones.
 pub(crate) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     match nearest(word, known.clone()) {
+        None if known.clone().into_iter().count() == 1 => {
+            format!("write {}", known.into_iter().map(quote).collect::<String>())
+        }
         Some(nearest) => format!("did you mean {}?", quote(nearest)),
         None => format!("known are {}", crate::diagnostic::list(known).replace(" or ", " and ")),
     }

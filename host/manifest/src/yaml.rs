@@ -206,7 +206,7 @@ impl Builder<'_> {
         match fits {
             Some(true) => Style::Plain,
             Some(false) => {
-                let message = format!("{} is not what its tag {} says", quote(text), quote(&tag.to_string()));
+                let message = format!("{} is not what its tag {} says", quote(text), quote(&written(tag)));
                 self.diagnostics.push(Diagnostic::new(self.source, Code::UnsupportedTag, span, "", message));
                 style
             }
@@ -227,7 +227,7 @@ impl Builder<'_> {
     }
 
     fn unsupported_tag(&mut self, tag: &Tag, span: Span) {
-        let message = format!("the tag {} has no meaning in a manifest", quote(&tag.to_string()));
+        let message = format!("the tag {} has no meaning in a manifest", quote(&written(tag)));
         self.diagnostics.push(
             Diagnostic::new(self.source, Code::UnsupportedTag, span, "", message)
                 .help("leave the tag out, or use !!str to have a number taken as text"),
@@ -375,6 +375,15 @@ impl Builder<'_> {
             kept.extend_from_slice(pair);
         }
         kept
+    }
+}
+
+/// A tag as it is written; the parser has expanded `!!`.
+fn written(tag: &Tag) -> String {
+    if tag.is_yaml_core_schema() {
+        format!("!!{}", tag.suffix)
+    } else {
+        format!("{}{}", tag.handle, tag.suffix)
     }
 }
 
