@@ -85,6 +85,8 @@ impl ConductorError {
         move |source| Self::Io { doing, path, source }
     }
 
+    // By value, so that callers can map an error straight into it.
+    #[allow(clippy::needless_pass_by_value)]
     pub(crate) fn damaged(what: impl Into<String>, problem: impl ToString) -> Self {
         Self::Damaged { what: what.into(), problem: problem.to_string() }
     }

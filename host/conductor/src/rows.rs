@@ -107,6 +107,11 @@ pub(crate) fn prefix_end(prefix: &[u8]) -> Vec<u8> {
     end
 }
 
+/// A table open for reading.
+type OpenTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
+/// A key or a value while its page is held.
+type Guard<'a> = redb::AccessGuard<'a, &'static [u8]>;
+
 /// A row: key and value.
 pub(crate) type Row = (Vec<u8>, Vec<u8>);
 
@@ -152,10 +157,7 @@ impl<'a> View<'a> {
     }
 
     /// The table, or none where nothing was ever written.
-    fn open(
-        &self,
-        table: Table,
-    ) -> Result<Option<redb::ReadOnlyTable<&'static [u8], &'static [u8]>>, ConductorError> {
+    fn open(&self, table: Table) -> Result<Option<OpenTable>, ConductorError> {
         match self.transaction.open_table(table.definition()) {
             Ok(open) => Ok(Some(open)),
             Err(TableError::TableDoesNotExist(_)) => Ok(None),
@@ -195,11 +197,10 @@ fn collect(
     backwards: bool,
 ) -> Result<Vec<Row>, ConductorError> {
     let range = open.range(from..to).map_err(store.error())?;
-    let copy =
-        |row: Result<(redb::AccessGuard<'_, &'static [u8]>, redb::AccessGuard<'_, &'static [u8]>), _>| {
-            let (key, value) = row.map_err(store.error())?;
-            Ok((key.value().to_vec(), value.value().to_vec()))
-        };
+    let copy = |row: Result<(Guard<'_>, Guard<'_>), _>| {
+        let (key, value) = row.map_err(store.error())?;
+        Ok((key.value().to_vec(), value.value().to_vec()))
+    };
     if backwards {
         range.rev().take(limit).map(copy).collect()
     } else {

@@ -24,7 +24,7 @@ use crate::database::{Commit, Store};
 use crate::error::{ConductorError, state_error};
 use crate::raft::{Snapshot, SnapshotMeta, StorageError, TypeConfig};
 use crate::record::{decode, encode};
-use crate::rows::{Table, View, Writer};
+use crate::rows::{Row, Table, View, Writer};
 use crate::state::{Head, blocking, read_membership};
 
 const MAGIC: &[u8; 8] = b"INQSNAP\0";
@@ -193,7 +193,7 @@ impl Reader {
     }
 
     /// The next row, or none at the end, where number of rows and hash are checked.
-    fn row(&mut self) -> Result<Option<(Table, Vec<u8>, Vec<u8>)>, ConductorError> {
+    fn row(&mut self) -> Result<Option<(Table, Row)>, ConductorError> {
         let mut tag = [0];
         self.input.read_exact(&mut tag).map_err(damaged)?;
         if tag[0] == END {
@@ -214,7 +214,7 @@ impl Reader {
             ConductorError::damaged("the snapshot", format!("there is no table {}", tag[0]))
         })?;
         self.rows += 1;
-        Ok(Some((table, self.part(MAX_ROW_BYTES)?, self.part(MAX_ROW_BYTES)?)))
+        Ok(Some((table, (self.part(MAX_ROW_BYTES)?, self.part(MAX_ROW_BYTES)?))))
     }
 }
 
@@ -254,7 +254,7 @@ pub(crate) fn install(
         }
         let mut rows = Writer::new(store, transaction)?;
         let (mut reader, _) = Reader::new(file)?;
-        while let Some((table, key, value)) = reader.row()? {
+        while let Some((table, (key, value))) = reader.row()? {
             rows.put_quietly(table, &key, &value)?;
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! The data directory: whose it is, that it can be opened again, and what is kept in it.
-#![allow(missing_docs)]
+// The lint's exception for tests does not see helpers beside them.
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
 
