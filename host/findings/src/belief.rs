@@ -124,9 +124,12 @@ impl Model {
             if probabilities.iter().any(|p| !(0.0..=1.0).contains(p)) {
                 return Err(format!("the transitions from {state} are not all probabilities"));
             }
-            let leaving = sum(probabilities.iter().enumerate().filter(|(to, _)| *to != from).map(|(_, p)| *p));
+            let leaving =
+                sum(probabilities.iter().enumerate().filter(|(to, _)| *to != from).map(|(_, p)| *p));
             if leaving > 1.0 + 1e-9 {
-                return Err(format!("the probabilities to leave {state} add up to {leaving}, which is more than 1"));
+                return Err(format!(
+                    "the probabilities to leave {state} add up to {leaving}, which is more than 1"
+                ));
             }
             probabilities[from] = (1.0 - leaving).max(0.0);
             transition.push(probabilities);
@@ -148,9 +151,7 @@ impl Model {
 
     /// One step forward: probabilities of each state before the emission of the next moment.
     fn predict(&self, now: &[f64]) -> Vec<f64> {
-        (0..now.len())
-            .map(|to| sum(now.iter().zip(&self.transition).map(|(p, row)| p * row[to])))
-            .collect()
+        (0..now.len()).map(|to| sum(now.iter().zip(&self.transition).map(|(p, row)| p * row[to]))).collect()
     }
 }
 
@@ -222,7 +223,8 @@ impl Forward {
                 filtered.push(now.clone());
             }
             for t in (from..until).rev() {
-                let mut smoothed: Vec<f64> = filtered[t - from].iter().zip(&after).map(|(a, b)| a * b).collect();
+                let mut smoothed: Vec<f64> =
+                    filtered[t - from].iter().zip(&after).map(|(a, b)| a * b).collect();
                 normalize(&mut smoothed);
                 see(t, &smoothed);
                 let emissions = model.emissions(&course[t]);

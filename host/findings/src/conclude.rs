@@ -47,7 +47,8 @@ pub fn conclude(plan: &Plan, observed: &[Observed], failures: &[StepFailure]) ->
     let (believed, belief_note) = believe(plan, &table, &groups, &estimated);
     let tests = analysis::run_all(plan, &table, &units, &groups);
 
-    let verdict = verdict(&table, believed.as_ref().map(|b| &b.finding), belief_note.is_some(), &undetermined);
+    let verdict =
+        verdict(&table, believed.as_ref().map(|b| &b.finding), belief_note.is_some(), &undetermined);
     let reasons = reasons::all(&Told {
         plan,
         table: &table,
@@ -122,8 +123,9 @@ fn estimate_all(
         match estimate::estimate(table, groups, units[at].unwrap_or("1"), &plan.arbitration) {
             Ok(one) => estimated.push(one),
             Err(Refusal::Nothing) => none_left(&mut undetermined),
-            Err(refusal) => undetermined
-                .push(Undetermined { quantity: (*name).to_owned(), reason: refusal.to_string() }),
+            Err(refusal) => {
+                undetermined.push(Undetermined { quantity: (*name).to_owned(), reason: refusal.to_string() });
+            }
         }
     }
     (estimated, undetermined)
@@ -135,9 +137,9 @@ fn missing(plan: &Plan, table: &Table<'_>, failures: &[StepFailure]) -> Vec<Unde
     let mut expected: Vec<&str> = plan.belief.iter().map(|belief| belief.quantity.as_str()).collect();
     if !failures.is_empty() {
         expected.extend(plan.falsification.axioms.iter().filter_map(|axiom| match axiom {
-            Axiom::Bounds { quantity, .. } | Axiom::Rate { quantity, .. } | Axiom::Agreement { quantity, .. } => {
-                Some(quantity.as_str())
-            }
+            Axiom::Bounds { quantity, .. }
+            | Axiom::Rate { quantity, .. }
+            | Axiom::Agreement { quantity, .. } => Some(quantity.as_str()),
             Axiom::Expression { .. } => None,
         }));
     }
@@ -171,7 +173,8 @@ fn believe(
     let single;
     let course: &[Moment] = if one.course.is_empty() {
         let rows = table.quantity_named(&belief.quantity).map(|quantity| of_quantity(groups, quantity));
-        let times = rows.into_iter().flatten().flat_map(|group| &group.rows).map(|row| table.time[*row as usize]);
+        let times =
+            rows.into_iter().flatten().flat_map(|group| &group.rows).map(|row| table.time[*row as usize]);
         single = [Moment {
             time: times.max().unwrap_or_default(),
             value: one.estimate.value,

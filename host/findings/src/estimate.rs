@@ -2,7 +2,7 @@
 //!
 //! - An instrument's own value is the mean of all its readings that are left ([`crate::repeated`]). The estimate is the
 //!   arbitration of these, so for readings over time it is one of time means.
-//! - The *course* exists where there are at least [`MIN_COURSE`] moments ([`crate::groups`]) that can be arbitrated. At
+//! - The *course* exists where there are at least [`MIN_COURSE`] moments (module `groups`) that can be arbitrated. At
 //!   each moment the instruments that have readings there are arbitrated by the same method and the same guarantee; a
 //!   moment with too few of them, or with uncertainties that cannot be known, has no entry. A single reading that states no
 //!   uncertainty gets the instrument's repeatability over its record.
@@ -86,7 +86,8 @@ fn contributions(
                 standard_uncertainty: u,
                 weight: *weight,
                 readings: group.rows.len(),
-                agrees: (input.value - combined.value).abs() <= COVERAGE_FACTOR * u.hypot(combined.uncertainty),
+                agrees: (input.value - combined.value).abs()
+                    <= COVERAGE_FACTOR * u.hypot(combined.uncertainty),
             }
         })
         .collect()

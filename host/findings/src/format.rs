@@ -73,6 +73,17 @@ pub fn probability(p: f64) -> String {
     significant(p, complement_digits)
 }
 
+/// [`probability`] within a sentence: `more than 0.999999` in place of `> 0.999999`.
+pub fn probability_in_words(p: f64) -> String {
+    probability(p).replace("> ", "more than ").replace("< ", "less than ")
+}
+
+/// `p = 0.0123` or `p < 0.000001`.
+pub fn p_value(p: f64) -> String {
+    let text = probability(p);
+    if text.starts_with(['<', '>']) { format!("p {text}") } else { format!("p = {text}") }
+}
+
 /// Decimal places that show two significant digits of `uncertainty`, after rounding: 0.0996 becomes 0.10.
 fn places_of(uncertainty: f64) -> i32 {
     let text = format!("{uncertainty:.1e}");

@@ -57,11 +57,9 @@ impl Group {
 
 /// Readings that `keep` admits, grouped; ordered by quantity, then by instrument.
 pub(crate) fn group(table: &Table<'_>, keep: impl Fn(Row) -> bool) -> Vec<Group> {
-    let mut rows: Vec<Row> =
-        table.rows().filter(|row| keep(*row)).collect();
-    let key = |row: &Row| {
-        (table.quantity[*row as usize], table.instrument(*row), table.time[*row as usize], *row)
-    };
+    let mut rows: Vec<Row> = table.rows().filter(|row| keep(*row)).collect();
+    let key =
+        |row: &Row| (table.quantity[*row as usize], table.instrument(*row), table.time[*row as usize], *row);
     rows.sort_unstable_by_key(key);
     let mut groups: Vec<Group> = Vec::new();
     for row in rows {
@@ -107,9 +105,8 @@ impl Moments {
         }
         starts.push(rows.len());
         for pair in starts.windows(2) {
-            rows[pair[0]..pair[1]].sort_unstable_by_key(|row| {
-                (table.instrument(*row), table.time[*row as usize], *row)
-            });
+            rows[pair[0]..pair[1]]
+                .sort_unstable_by_key(|row| (table.instrument(*row), table.time[*row as usize], *row));
         }
         Self { rows, starts }
     }
@@ -126,10 +123,7 @@ impl Moments {
 }
 
 /// The rows of a moment, instrument by instrument.
-pub(crate) fn by_instrument<'r>(
-    table: &'r Table<'_>,
-    moment: &'r [Row],
-) -> impl Iterator<Item = &'r [Row]> {
+pub(crate) fn by_instrument<'r>(table: &'r Table<'_>, moment: &'r [Row]) -> impl Iterator<Item = &'r [Row]> {
     moment.chunk_by(|a, b| table.instrument(*a) == table.instrument(*b))
 }
 

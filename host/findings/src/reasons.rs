@@ -1,5 +1,7 @@
 //! Why a finding is what it is, in sentences; what decided comes first.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use inquisitor_manifest::plan::Plan;
 
 use crate::StepFailure;
@@ -36,9 +38,12 @@ pub(crate) fn all(told: &Told<'_, '_>) -> Vec<String> {
     }
     belief(told, &mut reasons);
     undetermined(told, &mut reasons);
-    for one in told.estimated {
-        estimate(told, one, &mut reasons);
+    let given = instruments_by_quantity(told.table);
+    for one in told.estimated.iter().take(MAX_LISTED) {
+        let of = given.get(one.estimate.quantity.as_str()).copied().unwrap_or_default();
+        estimate(told, one, of, &mut reasons);
     }
+    more(told.estimated.len(), "quantities were determined", &mut reasons);
     exclusions(told, &mut reasons);
     failures(told, &mut reasons);
     reasons.extend(told.judged.notes.iter().cloned());
@@ -58,7 +63,7 @@ fn belief(told: &Told<'_, '_>, reasons: &mut Vec<String>) {
     }
     let Some(Believed { finding, unlisted_departures }) = told.believed else { return };
     let quantity = &belief.quantity;
-    let held = format::probability(finding.held_throughout);
+    let held = format::probability_in_words(finding.held_throughout);
     let decide_at = format::plain(belief.decide_at);
     let moments = plural(finding.moments, "moment", "moments");
     match &finding.decision {
@@ -81,12 +86,14 @@ fn belief(told: &Told<'_, '_>, reasons: &mut Vec<String>) {
                 None => format!("{state} was decided by {quantity} at {moments}"),
             });
         }
-        None if finding.moments == 0 => {}
+        None if finding.moments == 0 => reasons.push(format!(
+            "no state is decided, because there is no estimate of {quantity} to decide it by"
+        )),
         None => {
             let last: Vec<String> = finding
                 .final_probabilities
                 .iter()
-                .map(|(state, p)| format!("{state} {}", format::probability(*p)))
+                .map(|(state, p)| format!("{state} {}", format::probability_in_words(*p)))
                 .collect();
             reasons.push(format!(
                 "no state is decided: {} held throughout with a probability of {held}, and {decide_at} is needed; \
@@ -109,9 +116,9 @@ fn in_words(departure: &Departure, quantity: &str, unit: &str) -> String {
     };
     let unit = if unit == "1" || unit.is_empty() { String::new() } else { format!(" {unit}") };
     format!(
-        "{} {span} with a probability of {}, {quantity} at most extreme {}{unit}",
+        "{} {span} with a probability of {}, {quantity} reaching {}{unit}",
         departure.state,
-        format::probability(departure.probability),
+        format::probability_in_words(departure.probability),
         format::significant(departure.extreme, 6)
     )
 }
@@ -123,10 +130,9 @@ fn undetermined(told: &Told<'_, '_>, reasons: &mut Vec<String>) {
     more(told.undetermined.len(), "quantities could not be determined", reasons);
 }
 
-fn estimate(told: &Told<'_, '_>, one: &Estimated, reasons: &mut Vec<String>) {
+fn estimate(told: &Told<'_, '_>, one: &Estimated, of: usize, reasons: &mut Vec<String>) {
     let Estimate { quantity, unit, value, expanded_uncertainty, coverage_factor, .. } = &one.estimate;
     let instruments = one.estimate.contributions.len();
-    let of = with_readings(told.table, quantity);
     let by = if instruments == of {
         plural(instruments, "instrument", "instruments")
     } else {
@@ -141,10 +147,10 @@ fn estimate(told: &Told<'_, '_>, one: &Estimated, reasons: &mut Vec<String>) {
     {
         reasons.push(format!(
             "the instruments differ in {quantity} by more than their uncertainties explain (Q = {} with {} degrees of \
-             freedom, p {}), which the uncertainty takes into account as far as the method does",
+             freedom, {}), which the uncertainty takes into account as far as the method does",
             format::significant(between.q, 3),
             between.degrees_of_freedom,
-            with_sign(between.p_value)
+            format::p_value(between.p_value)
         ));
     }
     let apart: Vec<&str> = one
@@ -172,14 +178,15 @@ fn estimate(told: &Told<'_, '_>, one: &Estimated, reasons: &mut Vec<String>) {
     }
 }
 
-/// How many instruments gave readings of a quantity, before falsification.
-fn with_readings(table: &Table<'_>, quantity: &str) -> usize {
-    let Some(quantity) = table.quantity_named(quantity) else { return 0 };
-    let mut seen = vec![false; table.instruments.len()];
-    for row in table.rows().filter(|row| table.quantity[*row as usize] == quantity) {
-        seen[table.instrument(row) as usize] = true;
+/// How many instruments gave readings of each quantity, before falsification.
+fn instruments_by_quantity<'a>(table: &Table<'a>) -> BTreeMap<&'a str, usize> {
+    let pairs: BTreeSet<(u32, u32)> =
+        table.rows().map(|row| (table.quantity[row as usize], table.instrument(row))).collect();
+    let mut given = BTreeMap::new();
+    for (quantity, _) in pairs {
+        *given.entry(table.quantities[quantity as usize]).or_default() += 1;
     }
-    seen.iter().filter(|seen| **seen).count()
+    given
 }
 
 fn exclusions(told: &Told<'_, '_>, reasons: &mut Vec<String>) {
@@ -225,12 +232,6 @@ fn more(total: usize, what: &str, reasons: &mut Vec<String>) {
 
 fn plural(n: usize, one: &str, many: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {many}") }
-}
-
-/// A probability after `p`: `= 0.0123` or `< 0.000001`.
-fn with_sign(p: f64) -> String {
-    let text = format::probability(p);
-    if text.starts_with(['<', '>']) { text } else { format!("= {text}") }
 }
 
 /// RFC 3339.

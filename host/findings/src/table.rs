@@ -119,7 +119,7 @@ impl<'a> Table<'a> {
             for reading in &one.observation.readings {
                 let (quantity, unit) = (quantities.id(&reading.quantity), units.id(&reading.unit));
                 let number = reading.value.as_f64();
-                self.push(Cells {
+                self.push(&Cells {
                     source,
                     position,
                     quantity,
@@ -147,7 +147,7 @@ impl<'a> Table<'a> {
                         [all] => Some(*all),
                         each => each.get(i).copied(),
                     };
-                    self.push(Cells {
+                    self.push(&Cells {
                         source,
                         position,
                         quantity,
@@ -169,7 +169,7 @@ impl<'a> Table<'a> {
         self.uncertainty = vec![f64::NAN; self.raw.len()];
     }
 
-    fn push(&mut self, cells: Cells) {
+    fn push(&mut self, cells: &Cells) {
         self.source.push(cells.source);
         self.position.push(cells.position);
         self.quantity.push(cells.quantity);

@@ -6,8 +6,8 @@
 
 use statrs::distribution::{ContinuousCDF, FisherSnedecor};
 
-use super::{Named, Outcome, p_in_words};
-use crate::format::significant;
+use super::{Named, Outcome};
+use crate::format::{p_value, significant};
 use crate::numeric::{self, Spread, count};
 
 /// Compare the means of two or more groups.
@@ -37,7 +37,9 @@ pub fn one_way(groups: &[Named], alpha: f64) -> Result<Outcome, String> {
     let ss_between = numeric::sum(spreads.iter().map(|s| count(s.n) * (s.mean - grand).powi(2)));
     let ss_within = numeric::sum(spreads.iter().map(|s| s.squares));
     if ss_within <= 0.0 {
-        return Err("the readings of each group are equal, so that there is no scatter to compare with".to_owned());
+        return Err(
+            "the readings of each group are equal, so that there is no scatter to compare with".to_owned()
+        );
     }
     let ms_between = ss_between / df_between;
     let ms_within = ss_within / df_within;
@@ -62,7 +64,7 @@ pub fn one_way(groups: &[Named], alpha: f64) -> Result<Outcome, String> {
         conclusion: format!(
             "{says}: F({df_between}, {df_within}) = {}, {} at α = {alpha}",
             significant(f, 4),
-            p_in_words(p)
+            p_value(p)
         ),
     })
 }

@@ -1,7 +1,7 @@
 //! Pearson's correlation of pairs.
 
-use super::{Outcome, p_in_words, two_sided_t};
-use crate::format::significant;
+use super::{Outcome, two_sided_t};
+use crate::format::{p_value, significant};
 use crate::numeric::{self, Spread, count};
 
 /// Are two quantities linearly related? t = r √((n − 2) / (1 − r²)) follows Student's t with n − 2 degrees of freedom where
@@ -35,7 +35,7 @@ pub fn pearson(x: &[f64], y: &[f64], alpha: f64) -> Result<Outcome, String> {
         conclusion: format!(
             "the two {says}: r = {} over {n} pairs, {} at α = {alpha}",
             significant(r, 4),
-            p_in_words(p)
+            p_value(p)
         ),
     })
 }

@@ -16,9 +16,9 @@ pub fn compare(groups: &[Named], alpha: f64) -> Result<Outcome, String> {
     let mut figures = Vec::with_capacity(5 * groups.len() + 3);
     let mut spreads = Vec::with_capacity(groups.len());
     for group in groups {
-        let spread = Spread::of(&group.values).filter(|spread| spread.n >= 2).ok_or_else(|| {
-            format!("{}: a mean with an interval needs at least two values", group.name)
-        })?;
+        let spread = Spread::of(&group.values)
+            .filter(|spread| spread.n >= 2)
+            .ok_or_else(|| format!("{}: a mean with an interval needs at least two values", group.name))?;
         let n = count(spread.n);
         let deviation = (spread.squares / (n - 1.0)).sqrt();
         let half = critical_t(alpha, n - 1.0)? * deviation / n.sqrt();
@@ -55,7 +55,8 @@ pub fn compare(groups: &[Named], alpha: f64) -> Result<Outcome, String> {
         ("lower".to_owned(), difference - half),
         ("upper".to_owned(), difference + half),
     ]);
-    let says = if difference - half > 0.0 { "the means differ" } else { "no difference of the means is shown" };
+    let says =
+        if difference - half > 0.0 { "the means differ" } else { "no difference of the means is shown" };
     let conclusion = format!(
         "{says}: the largest difference, of {} and {}, is {} with the interval [{}, {}] at α = {alpha} over all pairs",
         groups[highest].name,

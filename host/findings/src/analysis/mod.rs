@@ -88,7 +88,10 @@ fn run(
             result.figures = outcome.figures;
             result.conclusion = outcome.conclusion;
         }
-        Ok(_) => refuse(&mut result, "the figures are not finite: the values are equal, too few or too large".to_owned()),
+        Ok(_) => refuse(
+            &mut result,
+            "the figures are not finite: the values are equal, too few or too large".to_owned(),
+        ),
         Err(reason) => refuse(&mut result, reason),
     }
     result
@@ -172,10 +175,4 @@ fn critical_t(alpha: f64, degrees_of_freedom: f64) -> Result<f64, String> {
     use statrs::distribution::{ContinuousCDF, StudentsT};
     let student = StudentsT::new(0.0, 1.0, degrees_of_freedom).map_err(|error| error.to_string())?;
     Ok(student.inverse_cdf(1.0 - alpha / 2.0))
-}
-
-/// `p = 0.0123`, for sentences.
-fn p_in_words(p: f64) -> String {
-    let text = crate::format::probability(p);
-    if text.starts_with(['<', '>']) { format!("p {text}") } else { format!("p = {text}") }
 }

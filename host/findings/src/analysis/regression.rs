@@ -3,8 +3,8 @@
 //! Sums are taken about the means, so that x and y far from zero lose no digits: NIST's certified values are met to nine
 //! digits and more.
 
-use super::{Outcome, p_in_words, two_sided_t};
-use crate::format::significant;
+use super::{Outcome, two_sided_t};
+use crate::format::{p_value, significant};
 use crate::numeric::{self, Spread, count};
 
 /// Fit a line. `what` says what x is, for the conclusion. Values beyond the shorter side are not looked at.
@@ -57,7 +57,7 @@ pub fn line(x: &[f64], y: &[f64], what: &str) -> Result<Outcome, String> {
             significant(intercept, 6),
             significant(slope, 6),
             significant(r_squared, 6),
-            p_in_words(p)
+            p_value(p)
         ),
     })
 }

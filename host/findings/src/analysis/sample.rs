@@ -1,7 +1,7 @@
 //! Which numbers enter a test.
 //!
 //! Values are those of the readings that are left, in the quantity's unit, in the order of steps and positions. Pairs
-//! are formed moment by moment ([`crate::groups`]) where both sides have at least two times, with each side's mean at
+//! are formed moment by moment (module `groups`) where both sides have at least two times, with each side's mean at
 //! the moment; else by position, which needs as many values on either side.
 
 use std::collections::BTreeMap;
@@ -14,12 +14,21 @@ use crate::groups::{Group, Moments, by_instrument, mean_time, mean_value, of_qua
 use crate::table::{Row, Table};
 
 /// The quantity that a test speaks of: the one named, else the only one, else that of the belief.
-pub(super) fn quantity(plan: &Plan, table: &Table<'_>, groups: &[Group], named: Option<&str>) -> Result<u32, String> {
+pub(super) fn quantity(
+    plan: &Plan,
+    table: &Table<'_>,
+    groups: &[Group],
+    named: Option<&str>,
+) -> Result<u32, String> {
     let mut present: Vec<u32> = groups.iter().map(|group| group.quantity).collect();
     present.dedup();
     let names = || {
         let names: Vec<&str> = present.iter().map(|q| table.quantities[*q as usize]).collect();
-        if names.is_empty() { "there are none".to_owned() } else { format!("there are: {}", names.join(", ")) }
+        if names.is_empty() {
+            "there are none".to_owned()
+        } else {
+            format!("there are: {}", names.join(", "))
+        }
     };
     let find = |name: &str| table.quantity_named(name).filter(|quantity| present.contains(quantity));
     if let Some(name) = named {
@@ -126,8 +135,7 @@ impl<'t, 'a> Samples<'t, 'a> {
             given.text("x_instrument")?,
             given.text("x_attribute")?,
         );
-        let kinds =
-            [x.is_some(), quantity.is_some() || instrument.is_some(), attribute.is_some()];
+        let kinds = [x.is_some(), quantity.is_some() || instrument.is_some(), attribute.is_some()];
         if kinds.iter().filter(|given| **given).count() > 1 {
             return Err("give one of `x`, `x_attribute`, or `x_quantity` and `x_instrument`".to_owned());
         }
@@ -178,7 +186,10 @@ impl<'t, 'a> Samples<'t, 'a> {
         for row in &rows {
             let value = self.table.attributes(*row).get(name).and_then(crate::reading::Value::as_f64);
             x.push(value.filter(|value| value.is_finite()).ok_or_else(|| {
-                format!("a reading of step {} has no number as attribute `{name}`", self.table.observed(*row).step)
+                format!(
+                    "a reading of step {} has no number as attribute `{name}`",
+                    self.table.observed(*row).step
+                )
             })?);
         }
         let y = rows.iter().map(|row| self.table.value[*row as usize]).collect();
@@ -193,7 +204,10 @@ impl<'t, 'a> Samples<'t, 'a> {
         };
         number
             .and_then(|number| {
-                of_quantity(self.all, number).iter().find(|group| Some(group.instrument) == instrument).cloned()
+                of_quantity(self.all, number)
+                    .iter()
+                    .find(|group| Some(group.instrument) == instrument)
+                    .cloned()
             })
             .ok_or_else(|| {
                 let quantity = quantity.unwrap_or(self.table.quantities[self.quantity as usize]);

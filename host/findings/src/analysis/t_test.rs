@@ -3,8 +3,8 @@
 //! W. S. Gosset ("Student") 1908, Biometrika 6, 1–25; B. L. Welch 1947, Biometrika 34, 28–35, with the degrees of freedom
 //! of Welch and Satterthwaite. All p-values are two-sided.
 
-use super::{Named, Outcome, critical_t, p_in_words, two_sided_t};
-use crate::format::significant;
+use super::{Named, Outcome, critical_t, two_sided_t};
+use crate::format::{p_value, significant};
 use crate::numeric::{Spread, count};
 
 /// Is the mean of a group `mu`?
@@ -31,7 +31,13 @@ pub fn one_sample(group: &Named, mu: f64, alpha: f64) -> Result<Outcome, String>
 ///
 /// # Errors
 /// When a group has fewer than two values, or all values of both are equal.
-pub fn two_samples(a: &Named, b: &Named, mu: f64, equal_variance: bool, alpha: f64) -> Result<Outcome, String> {
+pub fn two_samples(
+    a: &Named,
+    b: &Named,
+    mu: f64,
+    equal_variance: bool,
+    alpha: f64,
+) -> Result<Outcome, String> {
     let (sa, sb) = (at_least_two(&a.name, &a.values)?, at_least_two(&b.name, &b.values)?);
     let (na, nb) = (count(sa.n), count(sb.n));
     let (error, df) = if equal_variance {
@@ -89,7 +95,8 @@ fn outcome(one: &Difference) -> Result<Outcome, String> {
     let t = (one.estimate - one.against) / one.error;
     let p = two_sided_t(t, one.df)?;
     let half = critical_t(one.alpha, one.df)? * one.error;
-    let mut figures = vec![("t", t), ("df", one.df), ("p_value", p), ("difference", one.estimate - one.against)];
+    let mut figures =
+        vec![("t", t), ("df", one.df), ("p_value", p), ("difference", one.estimate - one.against)];
     figures.extend([
         ("standard_error", one.error),
         ("lower", one.estimate - half),
@@ -105,7 +112,7 @@ fn outcome(one: &Difference) -> Result<Outcome, String> {
             significant(one.against, 6),
             significant(one.df, 4),
             significant(t, 4),
-            p_in_words(p),
+            p_value(p),
             one.alpha
         ),
     })

@@ -28,9 +28,9 @@ pub fn combine(inputs: &[Input], f: usize) -> Result<Combined, Refusal> {
     let (lower, upper) = (first.lower, last.upper);
     let votes = numeric::sum(regions.iter().map(|region| count(region.covered_by)));
     // About the lower end, so that a common offset costs no digits.
-    let shift = numeric::sum(
-        regions.iter().map(|r| count(r.covered_by) * (midpoint(r.lower, r.upper) - lower)),
-    ) / votes;
+    let shift =
+        numeric::sum(regions.iter().map(|r| count(r.covered_by) * (midpoint(r.lower, r.upper) - lower)))
+            / votes;
     let weights = intervals
         .iter()
         .map(|interval| {
@@ -50,10 +50,7 @@ pub fn combine(inputs: &[Input], f: usize) -> Result<Combined, Refusal> {
 fn agreed(intervals: &[(f64, f64)], needed: usize) -> Vec<Region> {
     let all = intervals::regions(intervals);
     let of = |points: bool| -> Vec<Region> {
-        all.iter()
-            .filter(|r| (r.lower == r.upper) == points && r.covered_by >= needed)
-            .copied()
-            .collect()
+        all.iter().filter(|r| (r.lower == r.upper) == points && r.covered_by >= needed).copied().collect()
     };
     let stretches = of(false);
     if stretches.is_empty() { of(true) } else { stretches }
@@ -84,7 +81,8 @@ mod tests {
 
     #[test]
     fn exact_instruments_agree_in_a_point() {
-        let inputs = [3.0, 3.0, 3.0, 8.0].map(|value| Input { value, uncertainty: Some(0.0), confidence: 1.0 });
+        let inputs =
+            [3.0, 3.0, 3.0, 8.0].map(|value| Input { value, uncertainty: Some(0.0), confidence: 1.0 });
         let combined = combine(&inputs, 1).unwrap();
         assert_eq!((combined.value, combined.uncertainty), (3.0, 0.0));
         assert!((combined.weights[0] - 1.0 / 3.0).abs() < 1e-15);
@@ -92,7 +90,8 @@ mod tests {
 
     #[test]
     fn contradiction_is_refused() {
-        let inputs = [0.0, 10.0, 20.0, 30.0].map(|value| Input { value, uncertainty: Some(1.0), confidence: 1.0 });
+        let inputs =
+            [0.0, 10.0, 20.0, 30.0].map(|value| Input { value, uncertainty: Some(1.0), confidence: 1.0 });
         assert_eq!(combine(&inputs, 1), Err(Refusal::NoOverlap { n: 4, f: 1, needed: 3 }));
     }
 }

@@ -20,9 +20,8 @@ pub fn between(inputs: &[Input]) -> Option<Heterogeneity> {
     let smallest = uncertainties.iter().copied().fold(f64::INFINITY, f64::min);
     let precisions: Vec<f64> = uncertainties.iter().map(|u| (smallest / u).powi(2)).collect();
     let value = weighted(inputs, &normalized(&precisions));
-    let q = numeric::sum(
-        inputs.iter().zip(&uncertainties).map(|(input, u)| ((input.value - value) / u).powi(2)),
-    );
+    let q =
+        numeric::sum(inputs.iter().zip(&uncertainties).map(|(input, u)| ((input.value - value) / u).powi(2)));
     let degrees_of_freedom = inputs.len() - 1;
     let nu = count(degrees_of_freedom);
     let total = numeric::sum(precisions.iter().copied());

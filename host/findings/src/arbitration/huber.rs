@@ -42,11 +42,8 @@ pub fn combine_with(inputs: &[Input], k: f64) -> Result<Combined, Refusal> {
     let values: Vec<f64> = inputs.iter().map(|input| input.value).collect();
     let start = numeric::median(&values).ok_or(Refusal::Nothing)?;
     let scale = numeric::robust_deviation(&values, start);
-    let (value, raw) = if scale > 0.0 {
-        solve(inputs, start, scale, k)
-    } else {
-        (start, vec![1.0; inputs.len()])
-    };
+    let (value, raw) =
+        if scale > 0.0 { solve(inputs, start, scale, k) } else { (start, vec![1.0; inputs.len()]) };
     let weights = normalized(&raw);
     let external = if scale > 0.0 {
         let residuals = || values.iter().map(|x| (x - value) / scale);
@@ -98,8 +95,8 @@ mod tests {
     /// Copper in wholemeal flour, 24 determinations in µg/g (Analytical Methods Committee 1989, "Robust statistics:
     /// how not to reject outliers", Analyst 114, 1693–1697).
     const COPPER: [f64; 24] = [
-        2.2, 2.2, 2.4, 2.4, 2.5, 2.7, 2.8, 2.9, 3.03, 3.03, 3.1, 3.37, 3.4, 3.4, 3.4, 3.5, 3.6, 3.7, 3.7, 3.7,
-        3.7, 3.77, 5.28, 28.95,
+        2.2, 2.2, 2.4, 2.4, 2.5, 2.7, 2.8, 2.9, 3.03, 3.03, 3.1, 3.37, 3.4, 3.4, 3.4, 3.5, 3.6, 3.7, 3.7,
+        3.7, 3.7, 3.77, 5.28, 28.95,
     ];
 
     #[test]

@@ -19,11 +19,8 @@ pub fn combine(inputs: &[Input], f: usize) -> Result<Combined, Refusal> {
         return Err(Refusal::Nothing);
     }
     let intervals = intervals::of(inputs, "marzullo")?;
-    let (lower, upper) = intersect(&intervals, f).ok_or(Refusal::NoOverlap {
-        n,
-        f,
-        needed: n.saturating_sub(f).max(1),
-    })?;
+    let (lower, upper) =
+        intersect(&intervals, f).ok_or(Refusal::NoOverlap { n, f, needed: n.saturating_sub(f).max(1) })?;
     // Those that have a point in common with the result carry it, in equal shares.
     let carries = |interval: &(f64, f64)| interval.0 <= upper && interval.1 >= lower;
     let carriers = count(intervals.iter().filter(|interval| carries(interval)).count());

@@ -79,9 +79,8 @@ mod tests {
 
     #[test]
     fn stated_uncertainties_are_a_floor() {
-        let close: Vec<Input> = [1.0, 1.0, 1.0]
-            .map(|value| Input { value, uncertainty: Some(0.3), confidence: 1.0 })
-            .to_vec();
+        let close: Vec<Input> =
+            [1.0, 1.0, 1.0].map(|value| Input { value, uncertainty: Some(0.3), confidence: 1.0 }).to_vec();
         let combined = combine(&close).unwrap();
         assert!((combined.uncertainty - MEAN_DEVIATION_TO_SD * 0.3 / 3.0_f64.sqrt()).abs() < 1e-12);
     }

@@ -36,9 +36,8 @@ fn by_variance(inputs: &[Input], uncertainties: &[f64]) -> Combined {
     let weights = normalized(&precisions);
     let value = weighted(inputs, &weights);
     let internal = smallest / numeric::sum(precisions.iter().copied()).sqrt();
-    let q = numeric::sum(
-        inputs.iter().zip(uncertainties).map(|(input, u)| ((input.value - value) / u).powi(2)),
-    );
+    let q =
+        numeric::sum(inputs.iter().zip(uncertainties).map(|(input, u)| ((input.value - value) / u).powi(2)));
     let birge = (q / count(inputs.len() - 1)).sqrt();
     Combined { value, uncertainty: internal * birge.max(1.0), interval: None, weights }
 }
@@ -48,9 +47,8 @@ fn by_confidence(inputs: &[Input]) -> Result<Combined, Refusal> {
     let weights = normalized(&confidences);
     let value = weighted(inputs, &weights);
     let concentration = numeric::sum(weights.iter().map(|w| w * w));
-    let spread = numeric::sum(
-        inputs.iter().zip(&weights).map(|(input, w)| w * (input.value - value).powi(2)),
-    );
+    let spread =
+        numeric::sum(inputs.iter().zip(&weights).map(|(input, w)| w * (input.value - value).powi(2)));
     let internal = propagated(inputs, &weights);
     // All the confidence in one input leaves no spread to judge by.
     let external = if concentration < 1.0 - 1e-12 {

@@ -1,6 +1,6 @@
 //! Agreement: instruments that measure the same at the same moment are not farther apart than a distance.
 //!
-//! Moments are those of [`crate::groups`]. Each instrument enters a moment with one value, the mean of its readings in
+//! Moments are those of the module `groups`. Each instrument enters a moment with one value, the mean of its readings in
 //! it. The centre is the median or the mean of these values. While some value is farther from the centre than the axiom
 //! allows, the farthest is excluded (all of them where several are equally far) and the centre is taken anew from the
 //! rest, so that one liar does not pull the centre away from honest instruments and get them excluded with it.

@@ -5,8 +5,6 @@
 //! depend on the order in which readings are visited. An expression that ends in an error, or in something other than
 //! true or false, excludes the reading with the error's text: the axiom was not shown to hold.
 
-use std::collections::BTreeMap;
-
 use cel::common::types::{CelDouble, CelInt, CelNull, CelString};
 use cel::common::value::CowVal;
 use cel::context::VariableResolver;
@@ -158,9 +156,11 @@ impl<'g> Neighbour<'g> {
     /// the only one of the same step.
     fn at(&self, table: &Table<'_>, row: Row) -> Option<Row> {
         let group = self.group?;
-        group.nearest(table, table.time[row as usize], self.tolerance).or_else(|| match group.rows.as_slice() {
-            [only] if table.source[*only as usize] == table.source[row as usize] => Some(*only),
-            _ => None,
+        group.nearest(table, table.time[row as usize], self.tolerance).or_else(|| {
+            match group.rows.as_slice() {
+                [only] if table.source[*only as usize] == table.source[row as usize] => Some(*only),
+                _ => None,
+            }
         })
     }
 }
@@ -168,7 +168,8 @@ impl<'g> Neighbour<'g> {
 /// What each instrument says of a quantity at each moment.
 struct Others {
     moments: Vec<Vec<(u32, Said)>>,
-    moment_of: BTreeMap<Row, u32>,
+    /// Row → moment; only those of the quantity are set.
+    moment_of: Vec<u32>,
 }
 
 /// A mean of numbers, or the last of values that are not.
@@ -181,10 +182,12 @@ enum Said {
 impl Others {
     fn of(table: &Table<'_>, groups: &[Group]) -> Self {
         let mut moments = Vec::new();
-        let mut moment_of = BTreeMap::new();
+        let mut moment_of = vec![u32::MAX; table.len()];
         for moment in Moments::of(table, groups).iter() {
             let at = u32::try_from(moments.len()).unwrap_or(u32::MAX);
-            moment_of.extend(moment.iter().map(|row| (*row, at)));
+            for row in moment {
+                moment_of[*row as usize] = at;
+            }
             moments.push(
                 by_instrument(table, moment)
                     .map(|rows| {
@@ -203,7 +206,7 @@ impl Others {
 
     fn without(&self, table: &Table<'_>, row: Row) -> Vec<cel::Value> {
         let own = table.instrument(row);
-        let moment = self.moment_of.get(&row).and_then(|at| self.moments.get(*at as usize));
+        let moment = self.moments.get(self.moment_of[row as usize] as usize);
         moment
             .into_iter()
             .flatten()

@@ -146,19 +146,23 @@ impl Compiled {
             Err(ExecutionError::UndeclaredReference(name)) => {
                 Err(format!("there is no function `{name}` in the expression language (CEL)"))
             }
-            Err(ExecutionError::NoSuchOverload(error)) if mixes_numbers(error.argument_types()) => Err(format!(
-                "{error}: readings are doubles, so write whole numbers in arithmetic as `2.0`, not `2`"
-            )),
-            Err(ExecutionError::UnsupportedBinaryOperator(
-                operator,
-                Value::Float(_),
-                Value::Int(_) | Value::UInt(_),
-            )
-            | ExecutionError::UnsupportedBinaryOperator(
-                operator,
-                Value::Int(_) | Value::UInt(_),
-                Value::Float(_),
-            )) => Err(format!(
+            Err(ExecutionError::NoSuchOverload(error)) if mixes_numbers(error.argument_types()) => {
+                Err(format!(
+                    "{error}: readings are doubles, so write whole numbers in arithmetic as `2.0`, not `2`"
+                ))
+            }
+            Err(
+                ExecutionError::UnsupportedBinaryOperator(
+                    operator,
+                    Value::Float(_),
+                    Value::Int(_) | Value::UInt(_),
+                )
+                | ExecutionError::UnsupportedBinaryOperator(
+                    operator,
+                    Value::Int(_) | Value::UInt(_),
+                    Value::Float(_),
+                ),
+            ) => Err(format!(
                 "`{operator}` of a double and an integer: readings are doubles, so write whole numbers in arithmetic as \
                  `2.0`, not `2`"
             )),
@@ -189,7 +193,8 @@ fn measure(text: &str) -> Result<(), String> {
             "the expression has {brackets} opening brackets; at most {MAX_BRACKETS} are allowed, so make it two axioms"
         ));
     }
-    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| *word == "in").count();
+    let words =
+        text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| *word == "in").count();
     let operators = text.chars().filter(|c| "([{+-*/%<>=!&|?:.".contains(*c)).count() + words;
     if operators > MAX_OPERATORS {
         return Err(format!(
@@ -207,11 +212,7 @@ fn first_error(errors: &cel::ParseErrors) -> String {
             // The parser's own message may go on with a dump of its state.
             let message: String = error.msg.lines().next().unwrap_or_default().chars().take(200).collect();
             let (line, column) = error.pos;
-            if line > 0 {
-                format!("line {line}, column {}: {message}", column.max(0))
-            } else {
-                message
-            }
+            if line > 0 { format!("line {line}, column {}: {message}", column.max(0)) } else { message }
         },
     )
 }
@@ -224,7 +225,12 @@ struct Survey {
 }
 
 impl Survey {
-    fn visit<'e>(&mut self, node: &'e IdedExpr, bound: &mut Vec<&'e str>, in_loop: bool) -> Result<(), String> {
+    fn visit<'e>(
+        &mut self,
+        node: &'e IdedExpr,
+        bound: &mut Vec<&'e str>,
+        in_loop: bool,
+    ) -> Result<(), String> {
         match &node.expr {
             Expr::Unspecified | Expr::Literal(_) => {}
             Expr::Ident(name) => {
@@ -243,9 +249,11 @@ impl Survey {
             }
             Expr::Comprehension(one) => {
                 if in_loop {
-                    return Err("a loop (`all`, `exists`, `map`, `filter`) within a loop is not allowed: its work \
+                    return Err(
+                        "a loop (`all`, `exists`, `map`, `filter`) within a loop is not allowed: its work \
                                 would grow with the product of the lists"
-                        .to_owned());
+                            .to_owned(),
+                    );
                 }
                 self.visit(&one.iter_range, bound, false)?;
                 self.visit(&one.accu_init, bound, false)?;
@@ -278,7 +286,12 @@ impl Survey {
         Ok(())
     }
 
-    fn entry<'e>(&mut self, entry: &'e EntryExpr, bound: &mut Vec<&'e str>, in_loop: bool) -> Result<(), String> {
+    fn entry<'e>(
+        &mut self,
+        entry: &'e EntryExpr,
+        bound: &mut Vec<&'e str>,
+        in_loop: bool,
+    ) -> Result<(), String> {
         match entry {
             EntryExpr::StructField(field) => self.visit(&field.value, bound, in_loop),
             EntryExpr::MapEntry(pair) => {

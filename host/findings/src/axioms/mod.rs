@@ -6,6 +6,9 @@
 //! 2. the manifest's minimum confidence;
 //! 3. [`bounds`]; 4. [`expression`]; 5. [`rate`]; 6. [`agreement`]; within each kind in the manifest's order.
 //!
+//! Bounds without a unit are in the reading's own; rates and distances without one in the quantity's, which is that of its
+//! first reading.
+//!
 //! What needs no other reading comes first, so that an impossible value cannot speak against its neighbours. An axiom
 //! that cannot be evaluated for a reading (its unit does not convert, its expression ends in an error) excludes the
 //! reading and says so: leaving it in would claim that the axiom was checked.
@@ -28,7 +31,7 @@ use crate::table::{MAX_MAGNITUDE, Row, Table};
 use crate::units::Converter;
 
 /// A rule by which readings are excluded.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rule {
     /// Position of the axiom in the manifest; none where the rule is the host's own.
     pub(crate) axiom: Option<usize>,
@@ -52,6 +55,7 @@ const NO_DETAIL: u32 = u32::MAX;
 /// Distinct texts that tell why an axiom could not be evaluated; further ones are not told apart. A text can name the
 /// reading's value, so that there could be as many as readings.
 const MAX_DETAILS: usize = 100;
+const OTHER_DETAIL: &str = "one of many other errors";
 
 /// Why a value could not be compared in the unit of an axiom.
 const NO_COUNTERPART: &str = "the value has no counterpart in the axiom's unit";
@@ -62,6 +66,8 @@ pub(crate) struct Judged {
     excluded: Vec<bool>,
     rulings: Vec<Ruling>,
     rules: Vec<Rule>,
+    /// Rule → position in `rules`. A plugin chooses its quantities and units, so there may be many.
+    rule_numbers: BTreeMap<Rule, u32>,
     details: Vec<String>,
     /// Sentences about axioms that could not be applied as written.
     pub(crate) notes: Vec<String>,
@@ -73,6 +79,7 @@ impl Judged {
             excluded: vec![false; readings],
             rulings: Vec::new(),
             rules: Vec::new(),
+            rule_numbers: BTreeMap::new(),
             details: Vec::new(),
             notes: Vec::new(),
         }
@@ -85,11 +92,13 @@ impl Judged {
 
     fn rule(&mut self, axiom: Option<usize>, words: impl Into<String>) -> u32 {
         let rule = Rule { axiom, words: words.into() };
-        let at = self.rules.iter().position(|known| *known == rule).unwrap_or_else(|| {
-            self.rules.push(rule);
-            self.rules.len() - 1
-        });
-        u32::try_from(at).unwrap_or(u32::MAX)
+        if let Some(number) = self.rule_numbers.get(&rule) {
+            return *number;
+        }
+        let number = u32::try_from(self.rules.len()).unwrap_or(u32::MAX);
+        self.rules.push(rule.clone());
+        self.rule_numbers.insert(rule, number);
+        number
     }
 
     /// Exclude a reading; the first rule that excludes it is the one that is kept.
@@ -102,6 +111,8 @@ impl Judged {
         let at = self.details.iter().position(|known| known == why).unwrap_or_else(|| {
             if self.details.len() < MAX_DETAILS {
                 self.details.push(why.to_owned());
+            } else if self.details.len() == MAX_DETAILS {
+                self.details.push(OTHER_DETAIL.to_owned());
             }
             self.details.len() - 1
         });
@@ -236,14 +247,21 @@ pub fn in_words(axiom: &Axiom) -> String {
         Axiom::Bounds { quantity, unit, min, max } => {
             let unit = with_unit(unit);
             match (min, max) {
-                (Some(min), Some(max)) => format!("{quantity} within [{}, {}]{unit}", plain(*min), plain(*max)),
+                (Some(min), Some(max)) => {
+                    format!("{quantity} within [{}, {}]{unit}", plain(*min), plain(*max))
+                }
                 (Some(min), None) => format!("{quantity} at least {}{unit}", plain(*min)),
                 (None, Some(max)) => format!("{quantity} at most {}{unit}", plain(*max)),
                 (None, None) => format!("{quantity} is a number{unit}"),
             }
         }
         Axiom::Rate { quantity, unit, max_rate, per } => {
-            format!("{quantity} changes by at most {}{} in {}", plain(*max_rate), with_unit(unit), duration(*per))
+            format!(
+                "{quantity} changes by at most {}{} in {}",
+                plain(*max_rate),
+                with_unit(unit),
+                duration(*per)
+            )
         }
         Axiom::Agreement { quantity, unit, agree_within, of } => format!(
             "{quantity} within {}{} of the instruments' {}",
@@ -276,8 +294,10 @@ fn duration(nanoseconds: u64) -> String {
 
 /// Admit what is a reading at all, and express it in the quantity's unit.
 fn intake<'a>(table: &mut Table<'a>, units: &[Option<&'a str>], judged: &mut Judged) {
-    let magnitude = judged.rule(None, format!("value is finite, at most {} in magnitude", plain(MAX_MAGNITUDE)));
-    let uncertainty = judged.rule(None, "uncertainty is finite and zero or more, lists of a series are of one length");
+    let magnitude =
+        judged.rule(None, format!("value is finite, at most {} in magnitude", plain(MAX_MAGNITUDE)));
+    let uncertainty =
+        judged.rule(None, "uncertainty is finite and zero or more, lists of a series are of one length");
     let confidence = judged.rule(None, "confidence within [0, 1]");
     let mut converters = crate::units::Converters::new();
     for row in table.rows() {
@@ -379,8 +399,9 @@ fn comparable(
 /// Say of which axioms there was nothing to judge.
 fn notes(plan: &Plan, table: &Table<'_>, judged: &mut Judged) {
     for (at, axiom) in plan.falsification.axioms.iter().enumerate() {
-        let (Axiom::Bounds { quantity, .. } | Axiom::Rate { quantity, .. } | Axiom::Agreement { quantity, .. }) =
-            axiom
+        let (Axiom::Bounds { quantity, .. }
+        | Axiom::Rate { quantity, .. }
+        | Axiom::Agreement { quantity, .. }) = axiom
         else {
             continue;
         };

@@ -84,7 +84,8 @@ struct Instant {
 /// Which of an instrument's readings, given as (time, value) in time order, changed too fast: their positions, with
 /// the margins. The algorithm is that of the module.
 pub fn judge_times(points: &[(i64, f64)], limit: Limit) -> Vec<(usize, f64)> {
-    let mut walk = Walk { limit, anchor: None, accepted: Vec::new(), suspects: Vec::new(), excluded: Vec::new() };
+    let mut walk =
+        Walk { limit, anchor: None, accepted: Vec::new(), suspects: Vec::new(), excluded: Vec::new() };
     let mut from = 0;
     for instant in points.chunk_by(|a, b| a.0 == b.0) {
         walk.step(points, from, from + instant.len());
