@@ -47,7 +47,10 @@ pub struct Component {
 /// When the crates are not of one workspace, cargo fails, a crate has no `cdylib`, or the module does not describe a
 /// component.
 pub fn build(toolchain: &Toolchain, request: &Request<'_>) -> Result<Vec<Component>, Error> {
-    let modules = cargo::run(toolchain, request)?;
+    // Cargo runs in the crate's folder, where a relative path would mean another place.
+    let target_dir = std::path::absolute(request.target_dir)
+        .map_err(|source| Error::io("find", request.target_dir, source))?;
+    let modules = cargo::run(toolchain, &Request { target_dir: &target_dir, ..*request })?;
     modules
         .into_iter()
         .map(|(crate_dir, path)| {

@@ -70,3 +70,8 @@ macro_rules! export {
 
 #[doc(hidden)]
 pub fn must_be_an_instrument<I: Instrument>() {}
+
+/// The tutorial's code is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
