@@ -166,6 +166,19 @@ impl Gathering {
         }
     }
 
+    /// Adds a row of an integer column that is present; as [`Self::push_number`].
+    #[inline]
+    pub(crate) fn push_integer(&mut self, integer: i64) -> usize {
+        match (&mut self.values, &self.present) {
+            (ColumnValues::Integer(values), None) => {
+                values.push(integer);
+                self.rows += 1;
+                8
+            }
+            _ => self.push(Cell::Integer(integer)),
+        }
+    }
+
     /// Forgets the rows from this one on.
     pub(crate) fn truncate(&mut self, rows: usize) {
         match &mut self.values {

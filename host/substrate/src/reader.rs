@@ -19,8 +19,9 @@ pub(crate) trait Records: Send {
     }
 }
 
-/// Rows for which space is kept from the start; more is grown as needed.
-const FIRST_CAPACITY: usize = 4096;
+/// Bytes that columns reserve for the first batch, all together; it grows as needed. Later batches reserve what the one
+/// before them had.
+const FIRST_CAPACITY: usize = 64 << 10;
 
 /// Reads a selection of records as batches.
 pub(crate) struct Reader<R> {
@@ -34,6 +35,8 @@ pub(crate) struct Reader<R> {
     next_row: u64,
     /// Whether the current record was read but belongs into the next batch.
     is_held: bool,
+    /// Rows to reserve space for.
+    capacity: usize,
     end: Option<Result<(), SourceError>>,
 }
 
@@ -60,6 +63,7 @@ impl<R: Records> Reader<R> {
         };
         let filter = |(name, scalar): &(String, Scalar)| Ok((position(name)?, Wanted::new(scalar)));
         let filters = selection.where_equal.iter().map(filter).collect::<Result<_, SourceError>>()?;
+        let capacity = FIRST_CAPACITY / (8 * columns.len().max(1));
         Ok(Self {
             records,
             columns,
@@ -68,6 +72,7 @@ impl<R: Records> Reader<R> {
             from_row: selection.from_row,
             next_row: 0,
             is_held: false,
+            capacity,
             end: None,
         })
     }
@@ -109,7 +114,7 @@ impl<R: Records> Rows for Reader<R> {
             return end.clone().map(|()| None);
         }
         let max_rows = max_rows.clamp(1, MAX_BATCH_ROWS);
-        let capacity = max_rows.min(FIRST_CAPACITY);
+        let capacity = max_rows.min(self.capacity);
         let mut gathered: Vec<Gathering> =
             self.selected.iter().map(|column| Gathering::new(self.columns[*column].kind, capacity)).collect();
         let (mut rows, mut bytes, mut first_row) = (0, 0, 0);
@@ -142,6 +147,7 @@ impl<R: Records> Rows for Reader<R> {
         if rows == 0 {
             return self.end.clone().unwrap_or(Ok(())).map(|()| None);
         }
+        self.capacity = rows;
         // What a held or a malformed record left in some columns.
         for gathering in &mut gathered {
             gathering.truncate(rows);

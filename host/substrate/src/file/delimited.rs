@@ -2,7 +2,7 @@
 
 use csv::{ByteRecord, ErrorKind, Trim};
 
-use super::field::{FieldReader, Inference, short_decimal};
+use super::field::{FieldReader, Inference, short_decimal, short_integer};
 use super::lines::{Input, Limited, Lines, TooLong, malformed, unavailable};
 use super::options::{Layout, Options};
 use super::{BUFFER_BYTES, MAX_COLUMNS, MAX_LINE_BYTES, SAMPLE_ROWS, SchemaColumn};
@@ -222,13 +222,23 @@ impl Records for Delimited {
         })
     }
 
-    /// Plain decimals, which most fields are, go straight into their column.
+    /// Plain numbers, which most fields are, go straight into their column.
     fn gather(&self, column: usize, target: &mut Gathering) -> Result<usize, SourceError> {
-        if self.columns[column].1 == ColumnType::Number
-            && self.fields.has_plain_nulls()
-            && let Some(number) = short_decimal(&self.record[column])
-        {
-            return Ok(target.push_number(number));
+        if self.fields.has_plain_nulls() {
+            let field = &self.record[column];
+            match self.columns[column].1 {
+                ColumnType::Number => {
+                    if let Some(number) = short_decimal(field) {
+                        return Ok(target.push_number(number));
+                    }
+                }
+                ColumnType::Integer => {
+                    if let Some(integer) = short_integer(field) {
+                        return Ok(target.push_integer(integer));
+                    }
+                }
+                _ => {}
+            }
         }
         Ok(target.push(self.cell(column)?))
     }

@@ -36,10 +36,68 @@ impl TimestampFormat {
     pub(super) fn read(self, text: &[u8]) -> Option<i64> {
         static PARSER: DateTimeParser = DateTimeParser::new();
         match self {
-            Self::Rfc3339 => i64::try_from(PARSER.parse_timestamp(text).ok()?.as_nanosecond()).ok(),
+            Self::Rfc3339 => short_rfc3339(text)
+                .or_else(|| i64::try_from(PARSER.parse_timestamp(text).ok()?.as_nanosecond()).ok()),
             Self::Epoch { digits } => scaled_decimal(text, digits),
         }
     }
+}
+
+/// The quick way for times as most loggers write them: `2026-01-31T23:59:59Z`, with or without a fraction of up to nine
+/// digits, of the years 1970 to 2199. None where the text is anything else.
+fn short_rfc3339(text: &[u8]) -> Option<i64> {
+    let two = |at: usize| {
+        let (tens, ones) = (text[at].wrapping_sub(b'0'), text[at + 1].wrapping_sub(b'0'));
+        (tens < 10 && ones < 10).then(|| i64::from(tens) * 10 + i64::from(ones))
+    };
+    if text.len() < 20 || text.len() > 30 {
+        return None;
+    }
+    let marks = [text[4], text[7], text[10], text[13], text[16], text[text.len() - 1]];
+    if marks != *b"--T::Z" {
+        return None;
+    }
+    let year = two(0)? * 100 + two(2)?;
+    let (month, day) = (two(5)?, two(8)?);
+    let (hour, minute, second) = (two(11)?, two(14)?, two(17)?);
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days_of_month = match month {
+        2 => 28 + i64::from(is_leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    let is_valid = (1970..2200).contains(&year)
+        && (1..=days_of_month).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 60;
+    if !is_valid {
+        return None;
+    }
+    let mut fraction = 0;
+    if text.len() > 20 {
+        // From the point to before the `Z`.
+        let digits = &text[20..text.len() - 1];
+        if text[19] != b'.' || digits.is_empty() {
+            return None;
+        }
+        for position in 0..9 {
+            let digit = digits.get(position).map_or(0, |byte| byte.wrapping_sub(b'0'));
+            if digit >= 10 {
+                return None;
+            }
+            fraction = fraction * 10 + i64::from(digit);
+        }
+    }
+    // Days of the years before, counted from March so that the leap day is the last of its year.
+    const BEFORE_MONTH: [i64; 12] = [306, 337, 0, 31, 61, 92, 122, 153, 184, 214, 245, 275];
+    const EPOCH: i64 = 719_468;
+    let marches = if month > 2 { year } else { year - 1 };
+    let leap_days = marches / 4 - marches / 100 + marches / 400;
+    let month = usize::try_from(month - 1).ok()?;
+    let days = marches * 365 + leap_days + BEFORE_MONTH[month] + day - 1 - EPOCH;
+    Some(((days * 24 + hour) * 60 + minute) * 60 + second).map(|seconds| seconds * 1_000_000_000 + fraction)
 }
 
 /// `text · 10^digits` as an integer, exactly; none where that is not a whole number or does not fit.
@@ -112,6 +170,28 @@ pub(super) fn short_decimal(text: &[u8]) -> Option<f64> {
     #[allow(clippy::cast_precision_loss)]
     let mantissa = mantissa as f64;
     let magnitude = point.map_or(mantissa, |position| mantissa / POWERS[digits.len() - position - 1]);
+    Some(if is_negative { -magnitude } else { magnitude })
+}
+
+/// The quick way for integers of few digits. None where the text is anything else, also where it has space around it.
+#[inline]
+pub(super) fn short_integer(text: &[u8]) -> Option<i64> {
+    let (is_negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, text),
+    };
+    // Eighteen digits fit.
+    if digits.is_empty() || digits.len() > 18 {
+        return None;
+    }
+    let mut magnitude: i64 = 0;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit >= 10 {
+            return None;
+        }
+        magnitude = magnitude * 10 + i64::from(digit);
+    }
     Some(if is_negative { -magnitude } else { magnitude })
 }
 
@@ -281,6 +361,34 @@ mod tests {
         fn a_number_reads_as_the_standard_library_reads_it(text in "-?[0-9]{0,17}\\.?[0-9]{0,17}(e-?[0-9]{1,3})?") {
             let expected = text.parse::<f64>().ok().filter(|number| number.is_finite());
             prop_assert_eq!(number(text.as_bytes()).map(f64::to_bits), expected.map(f64::to_bits));
+        }
+
+        #[test]
+        fn a_short_time_is_the_time_that_it_names(
+            year in 1969_i32..2203, month in 0_u8..14, day in 0_u8..33, hour in 0_u8..26, minute in 0_u8..62,
+            second in 0_u8..63, fraction in "(\\.[0-9]{0,10})?", end in "[Zz+]",
+        ) {
+            let text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}{end}");
+            if let Some(time) = short_rfc3339(text.as_bytes()) {
+                let expected = text.parse::<jiff::Timestamp>().map(|time| time.as_nanosecond());
+                prop_assert_eq!(Ok(i128::from(time)), expected.map_err(|_| text));
+            }
+        }
+
+        #[test]
+        fn every_day_has_its_short_time(day in 0_i64..84_006, nanoseconds in 0_i64..86_400_000_000_000) {
+            let time = day * 86_400_000_000_000 + nanoseconds;
+            let text = jiff::Timestamp::from_nanosecond(i128::from(time)).unwrap().to_string();
+            prop_assert_eq!(short_rfc3339(text.as_bytes()), Some(time), "{}", text);
+        }
+
+        #[test]
+        fn a_short_integer_reads_as_the_standard_library_reads_it(text in "[-+]?[0-9]{0,20}[ .]?") {
+            if let Some(integer) = short_integer(text.as_bytes()) {
+                prop_assert_eq!(Ok(integer), text.parse());
+            } else {
+                prop_assert!(text.len() > 18 || text.starts_with('+') || text.parse::<i64>().is_err());
+            }
         }
 
         #[test]
