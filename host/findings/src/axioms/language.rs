@@ -18,10 +18,10 @@
 //! `value * 2.0`, not `value * 2`; comparisons take both.
 //!
 //! # To which readings it applies
-//! An expression that uses one of the reading's own names (the table above `any other`) speaks of every reading; one that
-//! names only quantities speaks of readings of these quantities. Either way only where all its names are bound: the first
-//! reading of a series has no `previous`, and a quantity that the instrument did not measure at that moment has no
-//! value.
+//! An expression that names quantities, and beside them only what places a reading (`unit`, `time`, `instrument`, `step`,
+//! `attributes`), speaks of readings of these quantities: `humidity <= 100` says nothing of a temperature. Every other
+//! expression speaks of every reading. Either way it applies only where all its names are bound: the first reading of a
+//! record has no `previous`, and a quantity that the instrument did not measure at that moment has no value.
 //!
 //! # Bounds
 //! The parser and the evaluator are recursive with large frames (some 64 KiB for an operator without optimization), so an
