@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use etcetera::BaseStrategy as _;
 use serde::Deserialize;
 
 /// What the file may hold. Every key is also a flag, and the flag wins.
@@ -44,13 +45,15 @@ pub(crate) fn load(asked: Option<&Path>) -> anyhow::Result<Settings> {
 }
 
 fn user_file() -> Option<PathBuf> {
-    dirs::config_dir().map(|folder| folder.join("inquisitor").join("config.toml"))
+    let folders = etcetera::choose_base_strategy().ok()?;
+    Some(folders.config_dir().join("inquisitor").join("config.toml"))
 }
 
 /// Where compiled code is kept if nothing else was said. Falls back to a folder of the temporary directory for users
 /// without a home.
 pub(crate) fn default_cache_dir() -> PathBuf {
-    dirs::cache_dir().unwrap_or_else(std::env::temp_dir).join("inquisitor")
+    let folder = etcetera::choose_base_strategy().map_or_else(|_| std::env::temp_dir(), |folders| folders.cache_dir());
+    folder.join("inquisitor")
 }
 
 #[cfg(test)]
