@@ -99,5 +99,36 @@ fn append(criterion: &mut Criterion) {
     thread.join().expect("the thread ends");
 }
 
-criterion_group!(benches, append);
+/// Opening a new directory, and one with a thousand inquiries that was closed.
+fn open(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");
+    let dir = tempfile::tempdir().expect("a folder");
+    let used = dir.path().join("used");
+    runtime.block_on(async {
+        let conductor = support::open(&used).await;
+        let manifest = support::manifest(&conductor).await;
+        let submissions = (0..1000).map(|number| {
+            conductor.propose(support::submit(&format!("q{number}"), &manifest, support::plan("n", 10)))
+        });
+        for answer in join_all(submissions).await {
+            answer.expect("the command is committed");
+        }
+        conductor.shutdown().await;
+    });
+    let mut group = criterion.benchmark_group("open");
+    group.sample_size(10).measurement_time(Duration::from_secs(3));
+    let next = AtomicU64::new(0);
+    group.bench_function("new", |bencher| {
+        bencher.iter(|| {
+            let path = dir.path().join(next.fetch_add(1, Ordering::Relaxed).to_string());
+            runtime.block_on(async { support::open(&path).await.shutdown().await });
+        });
+    });
+    group.bench_function("used", |bencher| {
+        bencher.iter(|| runtime.block_on(async { support::open(&used).await.shutdown().await }));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, append, open);
 criterion_main!(benches);

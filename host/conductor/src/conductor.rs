@@ -36,6 +36,9 @@ const KEEP_IN_LOG: u64 = 1_000;
 /// longer: at most a few thousand batches are applied again.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Steps from which a plan is encoded on a thread that may block: about a millisecond of work.
+const LARGE_PLAN: usize = 250;
+
 /// How to open a conductor.
 #[derive(Debug, Clone)]
 pub struct ConductorConfig {
@@ -249,6 +252,17 @@ impl Conductor {
         self.raft.trigger().snapshot().await.map_err(|error| ConductorError::Consensus(error.to_string()))
     }
 
+    /// Refuses a digest without a blob: a committed command must not name what nobody can read.
+    fn check_blob(&self, digest: &str) -> Result<(), JournalError> {
+        let wrong =
+            |message: String| JournalError::Blob { digest: digest.chars().take(80).collect(), message };
+        let hash: Hash = digest.parse().map_err(|error| wrong(chain(&error)))?;
+        if self.blobs.has(&hash) {
+            return Ok(());
+        }
+        Err(wrong("a command names it and it is not stored; put it first".into()))
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Store) -> Result<T, ConductorError> + Send + 'static,
@@ -267,8 +281,15 @@ async fn lead(raft: &Raft, identity: &Identity) -> Result<(), ConductorError> {
         .await
         .map_err(|error| failed("cannot see whether the cluster has begun", &error))?;
     if initialized {
-        // The only voter need not wait for a leader that cannot be there.
-        raft.trigger().elect().await.map_err(|error| failed("cannot stand for election", &error))?;
+        let state = raft
+            .with_raft_state(|state| state.server_state)
+            .await
+            .map_err(|error| failed("cannot see whether this member leads", &error))?;
+        // One that led when it stopped leads again at once. Another one that is the only voter need not wait for a leader
+        // that cannot be there.
+        if state != ServerState::Leader {
+            raft.trigger().elect().await.map_err(|error| failed("cannot stand for election", &error))?;
+        }
     } else {
         let member = Member { name: identity.name.clone(), address: String::new() };
         let members = BTreeMap::from([(identity.node_id, member)]);
@@ -282,7 +303,7 @@ async fn lead(raft: &Raft, identity: &Identity) -> Result<(), ConductorError> {
         .state(ServerState::Leader, "to lead")
         .await
         .map_err(|error| failed("this member does not come to lead", &error))?;
-    // Waits until the first entry of the new term, and with it all before, is applied.
+    // Waits until the first entry of the leader's term, and all that is committed, is applied.
     raft.ensure_linearizable()
         .await
         .map_err(|error| failed("this member leads and cannot commit", &error))?;
@@ -292,20 +313,13 @@ async fn lead(raft: &Raft, identity: &Identity) -> Result<(), ConductorError> {
 #[async_trait]
 impl Journal for Conductor {
     async fn propose(&self, command: Command) -> Result<Applied, JournalError> {
-        let change = Change::from_command(&command)?;
+        let large = matches!(&command, Command::Submit { plan, .. } if plan.steps.len() > LARGE_PLAN);
         for digest in Change::blobs(&command) {
-            let hash: Hash = digest.parse().map_err(|error| JournalError::Blob {
-                digest: digest.chars().take(80).collect(),
-                message: chain(&error),
-            })?;
-            if !self.blobs.has(&hash) {
-                return Err(JournalError::Blob {
-                    digest: digest.clone(),
-                    message: "a command names it and it is not stored; put it first".into(),
-                });
-            }
+            self.check_blob(digest)?;
         }
-        self.proposer.propose(change.encode()?).await
+        let encode = move || Change::from_command(&command)?.encode();
+        let change = if large { blocking(encode).await? } else { encode()? };
+        self.proposer.propose(change).await
     }
 
     async fn inquiry(&self, id: &str) -> Result<Option<Inquiry>, JournalError> {
