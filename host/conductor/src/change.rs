@@ -336,3 +336,86 @@ fn number(what: &str, value: usize) -> Result<u32, ConductorError> {
     u32::try_from(value)
         .map_err(|_| ConductorError::Command(format!("{what} {value}; at most {} are possible", u32::MAX)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one_of_each() -> Vec<Change> {
+        vec![
+            Change::Submit {
+                inquiry: "q".into(),
+                plan: Bytes::from_static(b"{}"),
+                facts: PlanFacts {
+                    manifest_id: "m".into(),
+                    name: "n".into(),
+                    tenant: Some("t".into()),
+                    kind: None,
+                    steps: 300,
+                },
+                manifest: "ab".into(),
+                base_dir: Some("/d".into()),
+                at: -1,
+            },
+            Change::Lease { inquiry: "q".into(), step: 1, attempt: 2, executor: "e".into(), at: i64::MAX },
+            Change::Record {
+                inquiry: "q".into(),
+                step: 1,
+                term: 3,
+                attempt: 2,
+                record: Bytes::from_static(b"[]"),
+                facts: RecordFacts {
+                    outcome: "readings".into(),
+                    readings: Some(("cd".into(), 9)),
+                    transcript: None,
+                    ended: 7,
+                },
+                is_final: true,
+            },
+            Change::Conclude {
+                inquiry: "q".into(),
+                finding: Bytes::from_static(b"1"),
+                verdict: "VERIFIED".into(),
+                artifacts: vec![("a".into(), "ef".into())],
+                at: 0,
+            },
+            Change::Abort {
+                inquiry: "q".into(),
+                reason: Bytes::from_static(b"2"),
+                name: "cancelled".into(),
+                at: 5,
+            },
+        ]
+    }
+
+    /// These bytes lie in logs. When they change, `COMMAND_FORMAT` must change too.
+    #[test]
+    fn the_encoding_is_that_of_format_1() {
+        assert_eq!(crate::raft::COMMAND_FORMAT, 1);
+        let encoded: Vec<String> =
+            one_of_each().iter().map(|change| hex::encode(change.encode().unwrap())).collect();
+        insta::assert_snapshot!(encoded.join("\n"));
+    }
+
+    #[test]
+    fn decoding_gives_back_what_was_encoded_and_refuses_what_was_cut() {
+        for change in one_of_each() {
+            let bytes = change.encode().unwrap();
+            assert_eq!(Change::decode(&bytes).unwrap(), change);
+            assert!(Change::decode(&bytes[..bytes.len() - 1]).is_err());
+        }
+        assert!(Change::decode(&[200]).is_err());
+    }
+
+    #[test]
+    fn a_command_is_bounded() {
+        let large = Change::Abort {
+            inquiry: "q".into(),
+            reason: vec![b' '; MAX_COMMAND_BYTES].into(),
+            name: "broken".into(),
+            at: 0,
+        };
+        let error = large.encode().unwrap_err().to_string();
+        assert!(error.contains(&format!("at most {MAX_COMMAND_BYTES} are allowed")), "{error}");
+    }
+}

@@ -81,3 +81,40 @@ pub(crate) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T,
 pub(crate) fn decode_json<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, ConductorError> {
     serde_json::from_slice(bytes).map_err(|error| ConductorError::damaged(what, error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// These bytes lie in state files and snapshots. When they change, the formats of both must change too.
+    #[test]
+    fn the_encoding_is_that_of_format_1() {
+        let row = InquiryRow {
+            sequence: 1,
+            submitted: 2,
+            manifest: "ab".into(),
+            base_dir: None,
+            plan: [7; 32],
+            steps: 3,
+            recorded: 1,
+            manifest_id: "m".into(),
+            name: "n".into(),
+            tenant: Some("t".into()),
+            kind: None,
+            stage: Stage::Concluded { verdict: "VERIFIED".into(), at: 9 },
+        };
+        let step = StepRow { term: 1, attempt: 2, executor: "e".into(), final_attempt: Some(2) };
+        let record = RecordRow { term: 1, is_final: true, json: Bytes::from_static(b"{}") };
+        let ends = [
+            EndRow::Concluded {
+                finding: Bytes::from_static(b"1"),
+                artifacts: vec![("a".into(), "b".into())],
+            },
+            EndRow::Aborted { reason: Bytes::from_static(b"2") },
+        ];
+        let mut encoded = vec![encode(&row).unwrap(), encode(&step).unwrap(), encode(&record).unwrap()];
+        encoded.extend(ends.iter().map(|end| encode(end).unwrap()));
+        let text: Vec<String> = encoded.iter().map(hex::encode).collect();
+        insta::assert_snapshot!(text.join("\n"));
+    }
+}
