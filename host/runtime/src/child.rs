@@ -31,22 +31,28 @@ const OPEN_FILES: u64 = 32;
 /// How much the child yields to everything else on the machine (`nice`).
 const NICENESS: i32 = 10;
 
-/// Whether this process was started as a compiling child. A test program asks this in a test of its own and then calls
-/// [`compile_child_main`].
-pub fn compile_child_requested() -> bool {
-    std::env::var_os(OUTPUT).is_some()
+/// Serve as the compiling child and end the process, if it was started as one; else do nothing. For test programs, which
+/// have no subcommands: call it in a test of its own and name that test as the compiler's argument.
+pub fn compile_child_if_requested() {
+    if std::env::var_os(OUTPUT).is_some() {
+        std::process::exit(i32::from(compile_and_tell()));
+    }
 }
 
 /// Compile one component as a child process; what the hidden subcommand `__compile` does. The program must end with the
 /// code at once.
 pub fn compile_child_main() -> ExitCode {
+    ExitCode::from(compile_and_tell())
+}
+
+/// The exit code; the parent reads on the standard error output why it is not zero.
+fn compile_and_tell() -> u8 {
     match compile() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err((code, message)) => {
-            // The parent reads what the child says; there is nobody else to tell.
             use std::io::Write;
             let _ = writeln!(std::io::stderr(), "{message}");
-            ExitCode::from(code)
+            code
         }
     }
 }

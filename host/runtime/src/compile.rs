@@ -124,8 +124,8 @@ fn outcome(status: ExitStatus, said: &str, limits: CompileLimits) -> Result<(), 
 
 /// The compiler's words: those about a damaged file are of another kind than those about what it does not compile.
 fn refused(message: String) -> LoadError {
-    // wasmparser names the offset; whatever else the compiler says is about code that is valid.
-    if message.contains("at offset 0x") { LoadError::Malformed { message } } else { LoadError::CompileFailed { message } }
+    // The validator names the offset; whatever else the compiler says is about code that is valid.
+    if message.contains("at offset ") { LoadError::Malformed { message } } else { LoadError::CompileFailed { message } }
 }
 
 #[cfg(test)]

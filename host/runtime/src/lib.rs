@@ -45,7 +45,7 @@ mod wasi;
 mod world_v1;
 
 pub use check::{CheckReport, Finding, Severity};
-pub use child::{compile_child_main, compile_child_requested};
+pub use child::{compile_child_if_requested, compile_child_main};
 pub use config::{CompileLimits, CompilerCommand, RuntimeConfig};
 pub use description::{Calibration, Capability, Description, Lifecycle, Quantity};
 pub use error::{LoadError, RuntimeError, UnknownImport};
