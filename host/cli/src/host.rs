@@ -84,11 +84,18 @@ pub(crate) async fn open(
     Ok(Host { conductor, engine })
 }
 
-/// Open the data directory alone.
+/// Open a data directory that is there already: reading must not make one.
 ///
 /// # Errors
-/// When the directory is held by another process, is not ours, or cannot be used.
-pub(crate) async fn conductor(data_dir: &Path) -> anyhow::Result<Arc<Conductor>> {
+/// As for [`open`], and when there is none.
+pub(crate) async fn existing_conductor(data_dir: &Path) -> anyhow::Result<Arc<Conductor>> {
+    if !data_dir.is_dir() {
+        anyhow::bail!("there is no data directory {}", data_dir.display());
+    }
+    conductor(data_dir).await
+}
+
+async fn conductor(data_dir: &Path) -> anyhow::Result<Arc<Conductor>> {
     let conductor = Conductor::open(ConductorConfig::new(data_dir, "local"))
         .await
         .with_context(|| format!("cannot open the data directory {}", data_dir.display()))?;

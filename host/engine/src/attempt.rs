@@ -163,13 +163,22 @@ impl Engine {
     }
 
     fn resolve(&self, parameters: &Parameters, used: &mut Vec<String>) -> Result<Parameters, Failure> {
-        let mut lookup = |name: &str| {
-            let secret = self.config.secrets.get(name)?;
-            used.push(secret.clone());
-            Ok(secret)
+        let mut reason = None;
+        let mut lookup = |name: &str| match self.config.secrets.get(name) {
+            Ok(secret) => {
+                used.push(secret.clone());
+                Some(secret)
+            }
+            Err(why) => {
+                reason = Some(why);
+                None
+            }
         };
-        secret::resolve(parameters, &mut lookup)
-            .map_err(|error| Failure::InvalidParameters { pointer: error.pointer, message: error.message })
+        let resolved = secret::resolve(parameters, &mut lookup);
+        resolved.map(|resolved| resolved.value).map_err(|error| Failure::InvalidParameters {
+            pointer: String::new(),
+            message: reason.unwrap_or_else(|| error.to_string()),
+        })
     }
 
     /// The manifest's limits, none above the host's.

@@ -5,8 +5,10 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use inquisitor_manifest::{PluginInfo, PluginReference, Quantity, ResolveError, WantedCapability, resolve_among};
+use inquisitor_runtime::{Capability, Description};
 use inquisitor_runtime::{Plugin, Runtime};
 
 use crate::journal::Journal;
@@ -24,6 +26,8 @@ pub struct Installed {
     pub plugin: Plugin,
     /// The file that it came from.
     pub path: PathBuf,
+    /// What the plan compiler is told of it.
+    info: Arc<PluginInfo>,
 }
 
 /// A file that is not a good plugin.
@@ -45,11 +49,20 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// Load the named files, then every `*.wasm` of the folders in order of name. What comes first takes precedence.
-    /// Never fails: what cannot be loaded is in [`Catalogue::broken`].
+    /// Load the named files, then every `*.wasm` of the folders in order of name. A plugin that a file was named for takes
+    /// the place of those by the same name in the folders. Never fails: what cannot be loaded is in
+    /// [`Catalogue::broken`].
     pub async fn load(runtime: &Runtime, files: &[PathBuf], folders: &[PathBuf]) -> Self {
         let mut catalogue = Self::default();
-        let mut paths = files.to_vec();
+        for path in files {
+            match load_file(runtime, path).await {
+                Ok(plugin) => catalogue.add(plugin, path.clone()),
+                Err(message) => catalogue.broken.push(Broken { path: path.clone(), message }),
+            }
+        }
+        let named: Vec<String> =
+            catalogue.installed.iter().map(|installed| installed.plugin.description().name.clone()).collect();
+        let mut paths = Vec::new();
         for folder in folders {
             match components(folder) {
                 Ok(found) => paths.extend(found),
@@ -64,6 +77,7 @@ impl Catalogue {
         }
         for path in paths {
             match load_file(runtime, &path).await {
+                Ok(plugin) if named.contains(&plugin.description().name) => {}
                 Ok(plugin) => catalogue.add(plugin, path),
                 Err(message) => catalogue.broken.push(Broken { path, message }),
             }
@@ -71,10 +85,18 @@ impl Catalogue {
         catalogue
     }
 
+    /// A catalogue of one plugin.
+    pub fn of(plugin: Plugin, path: PathBuf) -> Self {
+        let mut catalogue = Self::default();
+        catalogue.add(plugin, path);
+        catalogue
+    }
+
     fn add(&mut self, plugin: Plugin, path: PathBuf) {
         let is_new = !self.installed.iter().any(|installed| installed.plugin.digest() == plugin.digest());
         if is_new {
-            self.installed.push(Installed { plugin, path });
+            let info = Arc::new(info(&plugin));
+            self.installed.push(Installed { plugin, path, info });
         }
     }
 
@@ -97,7 +119,7 @@ impl Catalogue {
             return Ok(None);
         };
         let bytes = read_component(&installed.path)?;
-        if inquisitor_runtime::digest(&bytes) != digest {
+        if inquisitor_manifest::digest(&bytes) != digest {
             return Err(format!("{} was replaced while this host was running; submit again", installed.path.display()));
         }
         Ok(Some(bytes))
@@ -124,6 +146,49 @@ impl Catalogue {
         let plugin = runtime.load(&bytes).await.map_err(|error| error.to_string())?;
         self.planned.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.to_owned(), plugin.clone());
         Ok(plugin)
+    }
+}
+
+impl inquisitor_manifest::Catalogue for Catalogue {
+    fn resolve(&self, reference: &PluginReference) -> Result<Arc<PluginInfo>, ResolveError> {
+        let infos: Vec<Arc<PluginInfo>> = self.installed.iter().map(|installed| installed.info.clone()).collect();
+        resolve_among(&infos, reference)
+    }
+
+    fn check_unit(&self, code: &str) -> Result<(), String> {
+        inquisitor_findings::check_unit(code)
+    }
+
+    fn check_expression(&self, text: &str) -> Result<(), String> {
+        inquisitor_findings::check_expression(text)
+    }
+}
+
+fn info(plugin: &Plugin) -> PluginInfo {
+    let description: &Description = plugin.description();
+    PluginInfo {
+        name: description.name.clone(),
+        version: description.version.clone(),
+        digest: plugin.digest().to_owned(),
+        aliases: description.aliases.clone(),
+        parameters_schema: description.parameters_schema.clone().into(),
+        step_parameters_schema: description.step_parameters_schema.clone().into(),
+        quantities: description
+            .quantities
+            .iter()
+            .map(|quantity| Quantity { name: quantity.name.clone(), unit: quantity.unit.clone() })
+            .collect(),
+        capabilities: description.capabilities.iter().map(wanted).collect(),
+        minimum_memory: description.minimum_memory,
+    }
+}
+
+fn wanted(capability: &Capability) -> WantedCapability {
+    match capability {
+        Capability::Http(target) => WantedCapability::Http(target.clone()),
+        Capability::Tcp(target) => WantedCapability::Tcp(target.clone()),
+        Capability::ReadFiles(path) => WantedCapability::ReadFiles(path.clone()),
+        Capability::WriteFiles(path) => WantedCapability::WriteFiles(path.clone()),
     }
 }
 
