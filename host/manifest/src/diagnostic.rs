@@ -307,7 +307,7 @@ impl Diagnostics {
 
     /// Put them in the order of the text.
     pub(crate) fn sort(&mut self) {
-        self.kept.sort_by(|a, b| (a.span, a.severity, a.code).cmp(&(b.span, b.severity, b.code)));
+        self.kept.sort_by_key(|kept| (kept.span, kept.severity, kept.code));
     }
 
     /// These and others together, in the order of the text.

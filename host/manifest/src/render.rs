@@ -69,6 +69,7 @@ fn one(source: &Source, diagnostic: &Diagnostic, renderer: &Renderer) -> String 
     renderer.render(&groups)
 }
 
+#[derive(Clone, Copy)]
 struct Place {
     line: usize,
     column: usize,

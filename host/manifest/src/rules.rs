@@ -67,7 +67,7 @@ impl Rules<'_> {
             let Some(id) = id_at.text() else { continue };
             match seen.get(id) {
                 Some(first) => {
-                    self.duplicate(id_at, *first, &path.index(index).key("id"), "instrument id", id)
+                    self.duplicate(id_at, *first, &path.index(index).key("id"), "instrument id", id);
                 }
                 None => {
                     seen.insert(id, id_at);

@@ -266,7 +266,7 @@ impl Builder<'_> {
         let span = Span { start: frame.start, end };
         let children = self.pending.split_off(frame.first);
         let node = if frame.is_map {
-            let entries = self.checked_entries(children);
+            let entries = self.checked_entries(&children);
             self.tree.add_map(span, &entries)
         } else {
             self.tree.add_list(span, &children)
@@ -334,44 +334,51 @@ impl Builder<'_> {
     }
 
     /// Keys and values in turn, without those whose key cannot be used.
-    fn checked_entries(&mut self, children: Vec<NodeId>) -> Vec<NodeId> {
-        let mut kept = Vec::with_capacity(children.len());
-        let mut seen: HashMap<String, Span> = HashMap::new();
-        let path = self.path();
+    fn checked_entries(&mut self, children: &[NodeId]) -> Vec<NodeId> {
+        /// Up to this many keys are compared one by one, which is faster than hashing them.
+        const FEW: usize = 16;
+        let mut kept: Vec<NodeId> = Vec::with_capacity(children.len());
+        let mut seen: HashMap<&str, NodeId> = HashMap::new();
         let (tree, source) = (&self.tree, self.source);
+        let many = children.len() / 2 > FEW;
         for pair in children.chunks_exact(2) {
             let span = tree.span(pair[0]);
             let Some(key) = tree.scalar_text(source, pair[0]) else {
                 let message = "a key is a list or an object; the fields of a manifest have names";
                 let place = source.first_line(span);
-                self.diagnostics.push(Diagnostic::new(source, Code::InvalidKey, place, &path, message));
+                let found = Diagnostic::new(source, Code::InvalidKey, place, self.path(), message);
+                self.diagnostics.push(found);
                 continue;
             };
             if key == "<<" {
-                self.diagnostics.push(
-                    Diagnostic::new(source, Code::MergeKey, span, &path, "`<<` does not merge objects here")
-                        .help(
-                            "YAML 1.2 has no merge key; repeat the fields, or use an alias for a whole value",
-                        ),
-                );
+                let found = Diagnostic::new(
+                    source,
+                    Code::MergeKey,
+                    span,
+                    self.path(),
+                    "`<<` does not merge objects here",
+                )
+                .help("YAML 1.2 has no merge key; repeat the fields, or use an alias for a whole value");
+                self.diagnostics.push(found);
                 continue;
             }
-            if let Some(first) = seen.get(key) {
+            let first = if many {
+                seen.get(key).copied()
+            } else {
+                kept.iter().step_by(2).copied().find(|other| tree.scalar_text(source, *other) == Some(key))
+            };
+            if let Some(first) = first {
                 let message = format!("the key {} is given twice", quote(key));
-                self.diagnostics.push(
-                    Diagnostic::new(
-                        source,
-                        Code::DuplicateKey,
-                        span,
-                        Path::Root.key(key).within(path.clone()),
-                        message,
-                    )
+                let path = Path::Root.key(key).within(self.path());
+                let found = Diagnostic::new(source, Code::DuplicateKey, span, path, message)
                     .help("keep one of the two")
-                    .related(source, *first, "first given here"),
-                );
+                    .related(source, tree.span(first), "first given here");
+                self.diagnostics.push(found);
                 continue;
             }
-            seen.insert(key.to_owned(), span);
+            if many {
+                seen.insert(key, pair[0]);
+            }
             kept.extend_from_slice(pair);
         }
         kept

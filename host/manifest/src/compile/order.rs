@@ -404,12 +404,8 @@ mod tests {
         let group_of = |unit: usize| groups.iter().position(|group| group.contains(&unit)).unwrap();
         let waits = |a: usize, b: usize| units[a].after.contains(&b) || group_of(b) < group_of(a);
         let count = units.len();
-        let mut reach = vec![vec![false; count]; count];
-        for a in 0..count {
-            for b in 0..count {
-                reach[a][b] = waits(a, b);
-            }
-        }
+        let mut reach: Vec<Vec<bool>> =
+            (0..count).map(|a| (0..count).map(|b| waits(a, b)).collect()).collect();
         for via in 0..count {
             for a in 0..count {
                 for b in 0..count {

@@ -137,7 +137,7 @@ impl<'a> Walk<'a> {
             }
             ("pattern", Value::String(pattern)) => self.pattern(pattern)?,
             ("patternProperties", Value::Object(patterns)) => {
-                patterns.keys().try_for_each(|key| self.pattern(key))?
+                patterns.keys().try_for_each(|key| self.pattern(key))?;
             }
             _ => {}
         }
