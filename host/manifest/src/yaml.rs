@@ -398,3 +398,56 @@ fn written(tag: &Tag) -> String {
 fn syntax_message(info: &str) -> String {
     format!("this is not valid YAML: {info}")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::tree::Document;
+
+    fn read_all(text: &str) -> (Option<Value>, Vec<Code>) {
+        let source = Source::new("f", text);
+        let mut diagnostics = Diagnostics::default();
+        let tree = read(&source, &mut diagnostics);
+        let value = tree.and_then(|tree| Some(Document { source: &source, tree: &tree }.root()?.json()));
+        (value, diagnostics.iter().map(|found| found.code).collect())
+    }
+
+    #[test]
+    fn scalars_of_every_style_read_as_yaml_says() {
+        let text = "plain: a b # c\r\nsingle: 'it''s'\r\ndouble: \"\\u00e9\\n\"\r\nliteral: |\r\n  x\r\n   y\r\nfolded: >-\r\n  x\r\n  y\r\n\
+                    tagged: !!str 5\r\nempty:\r\nflow: {a: [1, 2.5], \"b\":true}\r\n1: number\r\n";
+        let (value, codes) = read_all(text);
+        assert_eq!(codes, []);
+        assert_eq!(
+            value.unwrap(),
+            json!({
+                "plain": "a b", "single": "it's", "double": "é\n", "literal": "x\n y\n", "folded": "x y",
+                "tagged": "5", "empty": null, "flow": { "a": [1, 2.5], "b": true }, "1": "number"
+            })
+        );
+    }
+
+    #[test]
+    fn what_a_node_spans_is_what_was_written() {
+        let text = "\u{feff}é: {a: 'x'}\nlist:\n  - one  # c\n  - two\nlast: |\n  text\n";
+        let source = Source::new("f", text);
+        let tree = read(&source, &mut Diagnostics::default()).unwrap();
+        let root = Document { source: &source, tree: &tree }.root().unwrap();
+        let spanned = |at: crate::tree::At<'_>| source.slice(at.span()).to_owned();
+        assert_eq!(spanned(root.get("é").unwrap()), "é");
+        assert_eq!(spanned(root.at(&["é", "a"]).unwrap()), "'x'");
+        assert_eq!(spanned(root.get("list").unwrap().item(0).unwrap()), "one");
+        assert_eq!(spanned(root.get("list").unwrap()), "list");
+        assert_eq!(spanned(root.get("last").unwrap()), "text");
+    }
+
+    #[test]
+    fn aliases_count_towards_the_depth() {
+        let nested = format!("a: &a {}{}\n", "[".repeat(40), "]".repeat(40));
+        assert_eq!(read_all(&format!("{nested}b: *a\n")).1, []);
+        let deeper = format!("{nested}b: {}*a{}\n", "[".repeat(30), "]".repeat(30));
+        assert_eq!(read_all(&deeper), (None, vec![Code::TooDeep]));
+    }
+}

@@ -1,4 +1,6 @@
 //! What holds for every text.
+// Helpers of tests are not tests to the linter.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
