@@ -67,30 +67,36 @@ impl Page {
         // Width of the blanks that stand before the next word, and whether the line has a word yet.
         let (mut blanks, mut is_empty) = (0, true);
         for (style, piece) in pieces {
+            // Words of one style in one row share one sequence.
+            let mut run = String::new();
             for part in piece.split_inclusive(' ') {
                 let word = part.trim_end_matches(' ');
                 if !word.is_empty() {
                     let word_width = word.width();
-                    if !is_empty && column + blanks + word_width > self.width {
-                        self.text.push('\n');
-                        self.text.push_str(&" ".repeat(hang));
-                        column = hang;
-                    } else {
-                        self.text.push_str(&" ".repeat(blanks));
+                    let fits = is_empty || column + blanks + word_width <= self.width;
+                    if fits && !run.is_empty() {
+                        run.push_str(&" ".repeat(blanks));
                         column += blanks;
+                    } else {
+                        self.styled(*style, &std::mem::take(&mut run));
+                        let (line_break, gap) = if fits { ("", blanks) } else { ("\n", hang) };
+                        self.text.push_str(line_break);
+                        self.text.push_str(&" ".repeat(gap));
+                        column = if fits { column + gap } else { gap };
                     }
-                    self.styled(*style, word);
+                    run.push_str(word);
                     column += word_width;
                     (blanks, is_empty) = (0, false);
                 }
                 blanks += part.len() - word.len();
             }
+            self.styled(*style, &run);
         }
         self.text.push('\n');
     }
 
     fn styled(&mut self, style: Style, text: &str) {
-        if self.color && style != PLAIN {
+        if self.color && style != PLAIN && !text.is_empty() {
             // Writing to a string cannot fail.
             let _ = write!(self.text, "{style}{text}{style:#}");
         } else {
@@ -130,15 +136,17 @@ fn name(text: &str) -> String {
     cut + "…"
 }
 
-/// Text filled up to a width, on the right or on the left.
+/// Text filled up to a width on its right.
 fn padded(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
 }
 
+/// Text filled up to a width on its left.
 fn right(text: &str, width: usize) -> String {
     format!("{}{text}", " ".repeat(width.saturating_sub(text.width())))
 }
 
+/// Columns of the widest text.
 fn widest<'a>(texts: impl Iterator<Item = &'a String>) -> usize {
     texts.map(|text| text.width()).max().unwrap_or(0)
 }
@@ -187,7 +195,11 @@ fn estimates(page: &mut Page, finding: &Finding) {
     };
     let instruments: Vec<Vec<(String, String)>> = shown.iter().map(of_instruments).collect();
     let inner = instruments.iter().flatten();
-    let name_width = widest(names.iter()).max(widest(inner.clone().map(|(name, _)| name)) + INDENT);
+    let undetermined: Vec<String> =
+        finding.undetermined.iter().take(MAX_LINES).map(|one| name(&one.quantity)).collect();
+    let name_width = widest(names.iter())
+        .max(widest(undetermined.iter()))
+        .max(widest(inner.clone().map(|(name, _)| name)) + INDENT);
     let value_width = widest(values.iter()).max(widest(inner.map(|(_, value)| value)));
     for (((estimate, name), value), instruments) in shown.iter().zip(&names).zip(&values).zip(&instruments) {
         let k = format!("  (k = {})", format::plain(estimate.coverage_factor));
@@ -248,12 +260,12 @@ fn estimates(page: &mut Page, finding: &Finding) {
         }
     }
     page.rest(finding.estimates.len(), "quantity", "quantities");
-    for undetermined in finding.undetermined.iter().take(MAX_LINES) {
-        let why = format!("not determined: {}", printable(&undetermined.reason));
+    for (one, name) in finding.undetermined.iter().zip(&undetermined) {
+        let why = format!("not determined: {}", printable(&one.reason));
         page.line(
             INDENT,
             INDENT + name_width + 2,
-            &[plain(padded(&name(&undetermined.quantity), name_width)), plain("  "), (DOUBTFUL, why)],
+            &[plain(padded(name, name_width)), plain("  "), (DOUBTFUL, why)],
         );
     }
     page.rest(finding.undetermined.len(), "quantity", "quantities");
@@ -263,6 +275,8 @@ fn belief(page: &mut Page, input: &ReportInput<'_>) {
     let Some(belief) = &input.finding.belief else { return };
     page.section("State", &format!("asserted: {}", name(&belief.asserted)));
     let (style, answer) = answer(belief);
+    let is_asserted = belief.decision.as_ref() == Some(&belief.asserted);
+    let who = if is_asserted { String::new() } else { format!("{} ", name(&belief.asserted)) };
     let held = text_of_probability(belief.held_throughout);
     let decide_at =
         input.plan.belief.as_ref().map(|asked| format!(", decided from {}", format::plain(asked.decide_at)));
@@ -272,7 +286,7 @@ fn belief(page: &mut Page, input: &ReportInput<'_>) {
         &[
             (style.bold(), answer),
             plain(format!(
-                "  held throughout with p {held}{}, at {}",
+                "  {who}held throughout with p {held}{}, at {}",
                 decide_at.unwrap_or_default(),
                 count(belief.moments, "moment", "moments")
             )),

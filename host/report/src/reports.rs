@@ -506,9 +506,12 @@ fn provenance(blocks: &mut Vec<Block>, input: &ReportInput<'_>) {
         rows.push(vec!["Root of the ledger".to_owned(), root.to_owned()]);
     }
     table(blocks, "Provenance", vec![("", false), ("", false)], rows);
-    blocks.push(Block::Paragraph(format!(
-        "To check it: inquisitor replay {} runs every step again from its record and compares the readings; \
-         inquisitor ledger verify checks the ledger against the root above.",
+    let mut check = format!(
+        "To check it: inquisitor replay {} runs every step again from its record and compares the readings",
         input.inquiry
-    )));
+    );
+    if input.checkpoint.is_some() {
+        check.push_str("; inquisitor ledger verify checks the ledger against the root above");
+    }
+    blocks.push(Block::Paragraph(check + "."));
 }
