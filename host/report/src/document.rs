@@ -34,7 +34,7 @@ pub enum Block {
         title: String,
         /// The file beside the report.
         file: String,
-        /// From [`crate::chart`], which escapes its texts.
+        /// From [`crate::chart()`], which escapes its texts.
         svg: String,
     },
 }

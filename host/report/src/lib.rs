@@ -2,7 +2,7 @@
 //!
 //! Everything here is a pure function of its arguments: the same finding gives the same bytes, with no clock, no fonts
 //! and no files. It decides nothing; what is not in the finding is not in a report. It writes no files either: the
-//! engine keeps what [`render`] and [`chart`] return.
+//! engine keeps what [`render`] and [`chart()`] return.
 //!
 //! Names, messages and values come from manifests and plugins that nobody trusts. They reach a report only through
 //! [`document`], whose writers escape all text, through `chart::svg`, which does the same, or through `text::printable`,

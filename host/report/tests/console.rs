@@ -1,4 +1,5 @@
 //! What a person sees after `inquisitor run`.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Whole reports and charts.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

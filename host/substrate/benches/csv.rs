@@ -1,5 +1,5 @@
 //! A csv file through a source against the bare csv reader over the same file.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::fs::File;
 use std::hint::black_box;
@@ -73,7 +73,7 @@ fn benchmark(criterion: &mut Criterion) {
         bencher.iter(|| read(&path, &["temperature", "humidity", "pressure"]));
     });
     group.bench_function("time and a number", |bencher| {
-        bencher.iter(|| read(&path, &["time", "temperature"]))
+        bencher.iter(|| read(&path, &["time", "temperature"]));
     });
     group.bench_function("all five columns", |bencher| bencher.iter(|| read(&path, &[])));
     group.finish();

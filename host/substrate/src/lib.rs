@@ -9,7 +9,7 @@
 //!
 //! Start with [`batch`], what every source gives; then [`open`]. `reader` turns any sequence of records into batches,
 //! with selection and filters; `file` and `synthetic` yield the records. What the parameters of each kind of source
-//! mean is said in the headers of [`file`] and [`synthetic`].
+//! mean is said in the headers of [`mod@file`] and [`synthetic`].
 
 pub mod batch;
 mod cell;

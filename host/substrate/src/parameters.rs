@@ -217,7 +217,7 @@ impl<'a> Reader<'a> {
         let mut seen = std::collections::HashSet::with_capacity(items.len());
         for (position, item) in items.iter().enumerate() {
             match item.as_str() {
-                Some(text) if text.is_empty() => {
+                Some("") => {
                     self.problem_at(name, position, "must not be empty");
                 }
                 Some(text) if !seen.insert(text) => {

@@ -1,4 +1,5 @@
 //! What users rely on when they name a file.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

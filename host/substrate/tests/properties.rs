@@ -1,4 +1,5 @@
 //! What holds for every source and every selection.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

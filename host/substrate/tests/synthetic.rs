@@ -1,4 +1,5 @@
 //! Generated rows never change: what these tests pin is part of the format.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
@@ -67,7 +68,7 @@ fn digest(batches: &[Batch]) -> String {
     for column in batches.iter().flat_map(|batch| &batch.columns) {
         match &column.values {
             ColumnValues::Number(values) => {
-                values.iter().for_each(|value| hash.update(value.to_bits().to_le_bytes()))
+                values.iter().for_each(|value| hash.update(value.to_bits().to_le_bytes()));
             }
             ColumnValues::Integer(values) | ColumnValues::Timestamp(values) => {
                 values.iter().for_each(|value| hash.update(value.to_le_bytes()));

@@ -1,5 +1,5 @@
 //! Findings that the tests of this crate render.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 

@@ -58,11 +58,7 @@ impl Splitter {
                     }
                     Ok(is_there) => Ok(is_there),
                     Err(error) => Err(match error.kind() {
-                        ErrorKind::Io(error)
-                            if error.get_ref().is_some_and(|inner| inner.is::<TooLong>()) =>
-                        {
-                            malformed(line + *skipped, TooLong)
-                        }
+                        ErrorKind::Io(error) if is_too_long(error) => malformed(line + *skipped, TooLong),
                         ErrorKind::Io(error) => unavailable(error),
                         _ => malformed(line + *skipped, error),
                     }),
@@ -92,6 +88,11 @@ impl Splitter {
             Self::Whitespace { lines, .. } => lines.number(),
         }
     }
+}
+
+/// Whether the bytes that a record may have were used up.
+fn is_too_long(error: &std::io::Error) -> bool {
+    matches!(error.get_ref(), Some(inner) if inner.is::<TooLong>())
 }
 
 /// Reads the header and a sample, and says what the columns are.

@@ -370,7 +370,7 @@ mod tests {
         ) {
             let text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}{end}");
             if let Some(time) = short_rfc3339(text.as_bytes()) {
-                let expected = text.parse::<jiff::Timestamp>().map(|time| time.as_nanosecond());
+                let expected = text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_nanosecond);
                 prop_assert_eq!(Ok(i128::from(time)), expected.map_err(|_| text));
             }
         }

@@ -182,7 +182,12 @@ impl Faults {
 
     /// What the sensor shows instead of a value.
     pub(super) fn apply(&mut self, sensor: usize, time: i64, value: f64) -> Option<f64> {
-        self.by_sensor[sensor].iter_mut().fold(Some(value), |value, active| active.apply(time, value))
+        let mut shown = Some(value);
+        // To the last one, also once the value is gone: each fault draws as if it were alone.
+        for active in &mut self.by_sensor[sensor] {
+            shown = active.apply(time, shown);
+        }
+        shown
     }
 }
 
