@@ -63,7 +63,8 @@ fn log(
     let index = ledger.size();
     let bytes = change.ledger_entry(index, term).to_bytes()?;
     rows.put(Table::Ledger, &index.to_be_bytes(), &bytes)?;
-    for node in ledger.append(&bytes) {
+    // The first is the leaf, whose hash can be made from the entry.
+    for node in ledger.append(&bytes).into_iter().skip(1) {
         rows.put(Table::Nodes, &node_key(node.level, node.index), &node.hash.0)?;
     }
     Ok(())

@@ -25,6 +25,9 @@ pub const MAX_INQUIRY_ID_BYTES: usize = 64;
 /// Reports of one inquiry; all are named in one ledger entry.
 pub const MAX_ARTIFACTS: usize = 64;
 
+/// Bytes of a ledger entry beside texts of any length: names of members, numbers, two digests, the time. Generous.
+const LEDGER_ENTRY_FRAME_BYTES: usize = 1024;
+
 /// A command as it lies in the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Change {
@@ -168,12 +171,44 @@ impl Change {
                 artifacts.len()
             )));
         }
-        // The entry that it will make, with the longest numbers that it could have.
-        let longest = inquisitor_ledger::MAX_SAFE_INTEGER;
-        self.ledger_entry(longest, longest)
-            .to_bytes()
-            .map_err(|error| ConductorError::Command(format!("its ledger entry: {error}")))?;
+        // JSON needs at most six bytes for one of a text. Where that says too little, the entry itself says it, with the
+        // longest numbers that it could have.
+        if self.ledger_text_bytes() * 6 > inquisitor_ledger::MAX_ENTRY_BYTES - LEDGER_ENTRY_FRAME_BYTES {
+            let longest = inquisitor_ledger::MAX_SAFE_INTEGER;
+            self.ledger_entry(longest, longest)
+                .to_bytes()
+                .map_err(|error| ConductorError::Command(format!("its ledger entry: {error}")))?;
+        }
+        if let Self::Record { facts: RecordFacts { readings: Some((_, count)), .. }, .. } = self
+            && *count > inquisitor_ledger::MAX_SAFE_INTEGER
+        {
+            return Err(ConductorError::Command(format!(
+                "{count} readings are more than the ledger can count"
+            )));
+        }
         Ok(())
+    }
+
+    /// Bytes of the texts of any length that its ledger entry will hold.
+    fn ledger_text_bytes(&self) -> usize {
+        let rest = match self {
+            Self::Submit { facts, manifest, .. } => {
+                let optional = [&facts.tenant, &facts.kind].map(|text| text.as_ref().map_or(0, String::len));
+                facts.manifest_id.len() + facts.name.len() + manifest.len() + optional.iter().sum::<usize>()
+            }
+            Self::Lease { executor, .. } => executor.len(),
+            Self::Record { facts, .. } => {
+                let readings = facts.readings.as_ref().map_or(0, |(digest, _)| digest.len());
+                facts.outcome.len() + readings + facts.transcript.as_ref().map_or(0, String::len)
+            }
+            Self::Conclude { verdict, artifacts, .. } => {
+                let frame = r#"{"digest":"","name":""},"#.len();
+                verdict.len()
+                    + artifacts.iter().map(|(name, digest)| frame + name.len() + digest.len()).sum::<usize>()
+            }
+            Self::Abort { name, .. } => name.len(),
+        };
+        self.inquiry().len() + rest
     }
 
     /// The blobs that it names. They must be stored before it is proposed.

@@ -75,12 +75,11 @@ impl Store {
         })
     }
 
-    /// Closes the file and frees its lock. What was committed without durability is durable then.
+    /// Closes the file and frees its lock. What was committed without durability is durable then: redb's closing is itself a
+    /// durable commit.
     pub(crate) fn close(&self) -> Result<(), ConductorError> {
         let mut guard = self.database.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let Some(database) = guard.take() else { return Ok(()) };
-        let transaction = database.begin_write().map_err(self.error())?;
-        transaction.commit().map_err(self.error())?;
         database.close().map_err(self.error())
     }
 }

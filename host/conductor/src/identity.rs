@@ -7,7 +7,7 @@
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use redb::{ReadableTable, TableDefinition};
+use redb::{ReadableDatabase, TableDefinition, TableError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -50,27 +50,44 @@ impl Identity {
 
     /// Reads the identity of the disk, or draws and writes it. A new name replaces the old one; the rest never changes.
     pub(crate) fn load(store: &Store, name: &str) -> Result<Self, ConductorError> {
+        let stored = Self::read(store)?;
+        if let Some(identity) = &stored
+            && identity.name == name
+        {
+            return Ok(identity.clone());
+        }
+        let identity = match stored {
+            None => Self::draw(name),
+            Some(identity) => Self { name: name.to_owned(), ..identity },
+        };
         store.write(Commit::Durable, |transaction| {
             let mut table = transaction.open_table(IDENTITY).map_err(store.error())?;
-            let stored = table.get(MEMBER).map_err(store.error())?.map(|value| value.value().to_vec());
-            let identity = match stored {
-                None => Self::draw(name),
-                Some(bytes) => {
-                    let (format, rest) = bytes.split_at_checked(4).ok_or_else(|| {
-                        ConductorError::damaged("the member's identity", "it has less than four bytes")
-                    })?;
-                    let format = u32::from_le_bytes([format[0], format[1], format[2], format[3]]);
-                    if format != FORMAT {
-                        let what = store.path().display().to_string();
-                        return Err(ConductorError::NewerFormat { what, found: format, supported: FORMAT });
-                    }
-                    Self { name: name.to_owned(), ..decode("the member's identity", rest)? }
-                }
-            };
             let mut bytes = FORMAT.to_le_bytes().to_vec();
             bytes.extend(encode(&identity)?);
             table.insert(MEMBER, bytes.as_slice()).map_err(store.error())?;
-            Ok(identity)
+            Ok(())
+        })?;
+        Ok(identity)
+    }
+
+    fn read(store: &Store) -> Result<Option<Self>, ConductorError> {
+        store.with(|database| {
+            let transaction = database.begin_read().map_err(store.error())?;
+            let table = match transaction.open_table(IDENTITY) {
+                Ok(table) => table,
+                Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+                Err(error) => return Err(store.error()(error)),
+            };
+            let Some(value) = table.get(MEMBER).map_err(store.error())? else { return Ok(None) };
+            let Some((format, rest)) = value.value().split_first_chunk::<4>() else {
+                return Err(ConductorError::damaged("the member's identity", "it has less than four bytes"));
+            };
+            let found = u32::from_le_bytes(*format);
+            if found != FORMAT {
+                let what = store.path().display().to_string();
+                return Err(ConductorError::NewerFormat { what, found, supported: FORMAT });
+            }
+            decode("the member's identity", rest).map(Some)
         })
     }
 }
@@ -109,7 +126,11 @@ impl Layout {
             snapshots: dir.join("snapshots"),
             blobs: dir.join("blobs"),
         };
-        for part in [&layout.snapshots, &layout.blobs] {
+        let parts = [&layout.snapshots, &layout.blobs];
+        if parts.iter().all(|part| part.is_dir()) {
+            return Ok(layout);
+        }
+        for part in parts {
             builder.create(part).map_err(ConductorError::io("create", part))?;
         }
         sync_dir(dir).map_err(ConductorError::io("sync", dir))?;

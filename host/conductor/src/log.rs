@@ -76,6 +76,40 @@ struct Recent {
 }
 
 impl Recent {
+    /// What the file says; none where it is new.
+    fn read(store: &Store) -> Result<Option<Self>, ConductorError> {
+        store.with(|database| {
+            let transaction = database.begin_read().map_err(store.error())?;
+            let facts = match transaction.open_table(FACTS) {
+                Ok(facts) => facts,
+                Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+                Err(error) => return Err(store.error()(error)),
+            };
+            let found: u32 = fact(store, &facts, FORMAT_KEY)?.unwrap_or_default();
+            if found != FORMAT {
+                let what = store.path().display().to_string();
+                return Err(ConductorError::NewerFormat { what, found, supported: FORMAT });
+            }
+            let entries = transaction.open_table(ENTRIES).map_err(store.error())?;
+            let purged = fact(store, &facts, PURGED)?;
+            let last = match entries.last().map_err(store.error())? {
+                None => purged,
+                Some((_, value)) => {
+                    let entry: Entry = decode("an entry of the log", value.value())?;
+                    Some(entry.log_id)
+                }
+            };
+            Ok(Some(Self {
+                flushed_next: last.map_or(0, |id| id.index + 1),
+                last,
+                purged,
+                vote: fact(store, &facts, VOTE)?,
+                committed: fact(store, &facts, COMMITTED)?,
+                ..Self::default()
+            }))
+        })
+    }
+
     /// Forgets what is on disk and over the bound.
     fn trim(&mut self) {
         while self.entries.len() > RECENT_ENTRIES || self.bytes > RECENT_BYTES {
@@ -156,38 +190,18 @@ impl RaftLog {
     /// Opens or creates the file and starts its writer thread.
     pub(crate) fn open(path: &Path) -> Result<Self, ConductorError> {
         let store = Store::open(path, CACHE_BYTES)?;
-        let mut recent = Recent::default();
-        store.write(Commit::Durable, |transaction| {
-            let mut facts = transaction.open_table(FACTS).map_err(store.error())?;
-            let format: Option<u32> = fact(&store, &facts, FORMAT_KEY)?;
-            match format {
-                None => {
-                    let bytes = encode(&FORMAT)?;
-                    facts.insert(FORMAT_KEY, bytes.as_slice()).map_err(store.error())?;
-                }
-                Some(FORMAT) => {}
-                Some(found) => {
-                    return Err(ConductorError::NewerFormat {
-                        what: path.display().to_string(),
-                        found,
-                        supported: FORMAT,
-                    });
-                }
+        let recent = match Recent::read(&store)? {
+            Some(recent) => recent,
+            None => {
+                store.write(Commit::Durable, |transaction| {
+                    let mut facts = transaction.open_table(FACTS).map_err(store.error())?;
+                    facts.insert(FORMAT_KEY, encode(&FORMAT)?.as_slice()).map_err(store.error())?;
+                    transaction.open_table(ENTRIES).map_err(store.error())?;
+                    Ok(())
+                })?;
+                Recent::default()
             }
-            recent.vote = fact(&store, &facts, VOTE)?;
-            recent.purged = fact(&store, &facts, PURGED)?;
-            recent.committed = fact(&store, &facts, COMMITTED)?;
-            let entries = transaction.open_table(ENTRIES).map_err(store.error())?;
-            recent.last = match entries.last().map_err(store.error())? {
-                None => recent.purged,
-                Some((_, value)) => {
-                    let entry: Entry = decode("an entry of the log", value.value())?;
-                    Some(entry.log_id)
-                }
-            };
-            recent.flushed_next = recent.last.map_or(0, |id| id.index + 1);
-            Ok(())
-        })?;
+        };
         let shared = Arc::new_cyclic(|weak| Shared {
             store,
             recent: Mutex::new(recent),

@@ -7,7 +7,7 @@ use inquisitor_engine::journal::{Inquiry, InquiryId, Status, StepRecord, StepSta
 use inquisitor_findings::finding::{Finding, Verdict};
 use inquisitor_ledger::{
     Checkpoint, Hash, LedgerError, NodeReader, consistency_proof, export_checkpoint_line, inclusion_proof,
-    root_at,
+    leaf_hash, root_at,
 };
 use serde::Serialize;
 
@@ -205,6 +205,9 @@ impl NodeReader for View<'_> {
     type Error = ConductorError;
 
     fn node(&self, level: u8, index: u64) -> Result<Option<Hash>, ConductorError> {
+        if level == 0 {
+            return Ok(self.get(Table::Ledger, &index.to_be_bytes())?.map(|entry| leaf_hash(&entry)));
+        }
         let Some(bytes) = self.get(Table::Nodes, &node_key(level, index))? else { return Ok(None) };
         let hash = <[u8; 32]>::try_from(bytes).map_err(|_| {
             ConductorError::damaged("the ledger", format!("hash {index} at level {level} is cut"))

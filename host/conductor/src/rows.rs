@@ -33,7 +33,7 @@ pub(crate) enum Table {
     Unfinished = 7,
     /// The ledger's entries; by index.
     Ledger = 8,
-    /// The ledger's complete subtrees; by level and index.
+    /// The ledger's complete subtrees of two leaves and more; by level and index.
     Nodes = 9,
 }
 

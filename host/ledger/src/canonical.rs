@@ -1,7 +1,7 @@
 //! Canonical JSON after RFC 8785, and the values that have none.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::LedgerError;
 
@@ -20,12 +20,28 @@ pub fn canonical_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, LedgerError> 
     let value =
         serde_json::to_value(value).map_err(|error| not_canonical(&mut Vec::new(), error.to_string()))?;
     check_numbers(&value, &mut Vec::new())?;
-    let bytes = serde_json_canonicalizer::to_vec(&value)
+    write_canonical(&value)
+}
+
+/// The canonical bytes of a value whose numbers have been checked.
+pub(crate) fn write_canonical<T: Serialize>(value: &T) -> Result<Vec<u8>, LedgerError> {
+    let bytes = serde_json_canonicalizer::to_vec(value)
         .map_err(|error| not_canonical(&mut Vec::new(), error.to_string()))?;
     if bytes.len() > MAX_ENTRY_BYTES {
         return Err(LedgerError::EntryTooLarge { bytes: bytes.len(), limit: MAX_ENTRY_BYTES });
     }
     Ok(bytes)
+}
+
+/// Refuses integers in an object that a double cannot hold exactly.
+pub(crate) fn check_object(members: &Map<String, Value>) -> Result<(), LedgerError> {
+    let mut path = Vec::new();
+    for (name, member) in members {
+        path.push(PathPart::Member(name));
+        check_numbers(member, &mut path)?;
+        path.pop();
+    }
+    Ok(())
 }
 
 /// A time as RFC 3339 in UTC with all nine digits, as `2026-01-31T12:00:00.000000001Z`: exact, and in the order of
