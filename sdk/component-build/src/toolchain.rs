@@ -238,13 +238,14 @@ fn run_rustup(rustup: &Path, crate_dir: &Path) -> Result<(), String> {
     if status.success() {
         return Ok(());
     }
-    let text = reader.join().unwrap_or_default();
-    let reason = text
-        .lines()
-        .find(|line| line.starts_with("error"))
-        .or(text.lines().last())
-        .unwrap_or("no reason given");
-    Err(reason.trim_start_matches("error:").trim().to_owned())
+    Err(reason(&reader.join().unwrap_or_default()))
+}
+
+/// What rustup's messages come to: the first clause of the error. The rest repeats addresses and paths.
+fn reason(messages: &str) -> String {
+    let line = messages.lines().find(|line| line.starts_with("error")).or(messages.lines().last());
+    let line = line.unwrap_or("no reason given").trim_start_matches("error:").trim();
+    line.split(": ").next().unwrap_or(line).to_owned()
 }
 
 #[cfg(test)]
@@ -260,6 +261,15 @@ mod tests {
         std::fs::write(&memory, "no network").unwrap();
         assert_eq!(remembered(&memory, now).as_deref(), Some("no network"));
         assert_eq!(remembered(&memory, now + RUSTUP_RETRY_AFTER + Duration::from_secs(60)), None);
+    }
+
+    #[test]
+    fn the_reason_is_the_first_clause_of_the_error() {
+        let messages =
+            "info: downloading\nerror: component download failed for rust-std: could not download: refused\n";
+        assert_eq!(reason(messages), "component download failed for rust-std");
+        assert_eq!(reason("it is broken\n"), "it is broken");
+        assert_eq!(reason(""), "no reason given");
     }
 
     #[test]
