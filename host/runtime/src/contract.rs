@@ -4,7 +4,7 @@
 use inquisitor_findings::reading::{Observation, Reading, Series, Value};
 use serde_json::Map;
 
-use crate::description::{Capability, Description};
+use crate::description::{ANY_QUANTITY, Capability, Description};
 use crate::outcome::Failure;
 
 /// Attributes of one reading, series or calibration.
@@ -34,10 +34,12 @@ const MAX_TARGET: usize = 1 << 10;
 /// The first violation, with the reading that has it.
 pub(crate) fn check_observation(observation: &Observation, description: &Description) -> Result<(), Failure> {
     for (index, reading) in observation.readings.iter().enumerate() {
-        check_reading(reading, description).map_err(|wrong| violation("reading", index, &reading.quantity, &wrong))?;
+        check_reading(reading, description)
+            .map_err(|wrong| violation("reading", index, &reading.quantity, &wrong))?;
     }
     for (index, series) in observation.series.iter().enumerate() {
-        check_series(series, description).map_err(|wrong| violation("series", index, &series.quantity, &wrong))?;
+        check_series(series, description)
+            .map_err(|wrong| violation("series", index, &series.quantity, &wrong))?;
     }
     Ok(())
 }
@@ -50,7 +52,9 @@ fn violation(kind: &str, index: usize, quantity: &str, wrong: &str) -> Failure {
 fn check_reading(reading: &Reading, description: &Description) -> Result<(), String> {
     check_common(&reading.quantity, &reading.unit, reading.confidence, description)?;
     match &reading.value {
-        Value::Number(number) if !number.is_finite() => return Err(format!("the value is {number}, not a finite number")),
+        Value::Number(number) if !number.is_finite() => {
+            return Err(format!("the value is {number}, not a finite number"));
+        }
         Value::Text(text) if text.len() > MAX_VALUE => return Err(too_long(text.len())),
         Value::Bytes(bytes) if bytes.len() > MAX_VALUE => return Err(too_long(bytes.len())),
         _ => {}
@@ -69,11 +73,16 @@ fn check_series(series: &Series, description: &Description) -> Result<(), String
     check_common(&series.quantity, &series.unit, series.confidence, description)?;
     let values = series.values.len();
     if !series.times.is_empty() && series.times.len() != values {
-        return Err(format!("{} times for {values} values; there is one for each value, or none", series.times.len()));
+        return Err(format!(
+            "{} times for {values} values; there is one for each value, or none",
+            series.times.len()
+        ));
     }
     if series.uncertainties.len() > 1 && series.uncertainties.len() != values {
         let given = series.uncertainties.len();
-        return Err(format!("{given} uncertainties for {values} values; there is one for each value, one for all, or none"));
+        return Err(format!(
+            "{given} uncertainties for {values} values; there is one for each value, one for all, or none"
+        ));
     }
     if let Some(position) = series.values.iter().position(|value| !value.is_finite()) {
         return Err(format!("value {position} is {}, not a finite number", series.values[position]));
@@ -81,10 +90,20 @@ fn check_series(series: &Series, description: &Description) -> Result<(), String
     series.uncertainties.iter().try_for_each(|uncertainty| check_uncertainty(*uncertainty))
 }
 
-fn check_common(quantity: &str, unit: &str, confidence: f64, description: &Description) -> Result<(), String> {
+fn check_common(
+    quantity: &str,
+    unit: &str,
+    confidence: f64,
+    description: &Description,
+) -> Result<(), String> {
+    check_quantity_name(quantity)?;
     if !description.declares(quantity) {
-        let declared: Vec<_> = description.quantities.iter().take(10).map(|known| known.name.as_str()).collect();
-        return Err(format!("the quantity is not among those that the instrument declares ({})", declared.join(", ")));
+        let declared: Vec<_> =
+            description.quantities.iter().take(10).map(|known| known.name.as_str()).collect();
+        return Err(format!(
+            "the quantity is not among those that the instrument declares ({})",
+            declared.join(", ")
+        ));
     }
     check_unit(unit)?;
     if !(0.0..=1.0).contains(&confidence) {
@@ -119,9 +138,9 @@ pub(crate) fn check_attribute(name: &str) -> Result<(), String> {
     match name.chars().count() {
         0 => Err("the name of an attribute is empty".to_owned()),
         1..=MAX_ATTRIBUTE_NAME => Ok(()),
-        characters => {
-            Err(format!("the name of an attribute has {characters} characters, {MAX_ATTRIBUTE_NAME} are allowed"))
-        }
+        characters => Err(format!(
+            "the name of an attribute has {characters} characters, {MAX_ATTRIBUTE_NAME} are allowed"
+        )),
     }
 }
 
@@ -135,7 +154,9 @@ pub(crate) fn schema(field: &str, text: &str) -> Result<Map<String, serde_json::
     }
     match serde_json::from_str(text) {
         Ok(serde_json::Value::Object(schema)) => Ok(schema),
-        Ok(_) => Err(format!("`{field}` is not a JSON object; the schema that accepts any parameters is {{}}")),
+        Ok(_) => {
+            Err(format!("`{field}` is not a JSON object; the schema that accepts any parameters is {{}}"))
+        }
         Err(error) => Err(format!("`{field}` is not JSON: {error}")),
     }
 }
@@ -153,11 +174,13 @@ pub(crate) fn check_description(description: &Description) -> Result<(), String>
     check_prose("summary", &description.summary)?;
     check_count("aliases", description.aliases.len(), MAX_ALIASES)?;
     for alias in &description.aliases {
-        check_name("aliases", alias)?;
+        check_alias(alias)?;
     }
     check_count("quantities", description.quantities.len(), MAX_QUANTITIES)?;
     for (index, quantity) in description.quantities.iter().enumerate() {
-        check_quantity_name(&quantity.name)?;
+        if quantity.name != ANY_QUANTITY {
+            check_quantity_name(&quantity.name)?;
+        }
         check_unit(&quantity.unit).map_err(|wrong| format!("quantity `{}`: {wrong}", quantity.name))?;
         check_prose("quantities", &quantity.description)?;
         if description.quantities[..index].iter().any(|earlier| earlier.name == quantity.name) {
@@ -178,7 +201,11 @@ pub(crate) fn check_description(description: &Description) -> Result<(), String>
 }
 
 fn check_count(field: &str, count: usize, allowed: usize) -> Result<(), String> {
-    if count > allowed { Err(format!("`{field}` has {count} entries, {allowed} are allowed")) } else { Ok(()) }
+    if count > allowed {
+        Err(format!("`{field}` has {count} entries, {allowed} are allowed"))
+    } else {
+        Ok(())
+    }
 }
 
 fn check_prose(field: &str, text: &str) -> Result<(), String> {
@@ -197,7 +224,19 @@ fn check_name(field: &str, name: &str) -> Result<(), String> {
         return Ok(());
     }
     let name = crate::logs::escape(name, 2 * MAX_NAME);
-    Err(format!("`{field}` has `{name}`; a name is 1 to {MAX_NAME} lower-case letters, digits and hyphens, a letter first"))
+    Err(format!(
+        "`{field}` has `{name}`; a name is 1 to {MAX_NAME} lower-case letters, digits and hyphens, a letter first"
+    ))
+}
+
+/// As a name, with underscores too: manifests of other systems have them.
+fn check_alias(alias: &str) -> Result<(), String> {
+    check_name("aliases", &alias.replace('_', "-")).map_err(|_| {
+        let alias = crate::logs::escape(alias, 2 * MAX_NAME);
+        format!(
+            "`aliases` has `{alias}`; an alias is 1 to {MAX_NAME} lower-case letters, digits, hyphens and underscores, a letter first"
+        )
+    })
 }
 
 /// Lower case, digits and underscores, a letter first.
@@ -285,7 +324,10 @@ mod tests {
 
     #[test]
     fn each_violation_names_the_reading_and_the_field() {
-        assert!(complaint(|r| r.value = Value::Number(f64::NAN)).contains("reading 0 (`temperature`): the value is NaN"));
+        assert!(
+            complaint(|r| r.value = Value::Number(f64::NAN))
+                .contains("reading 0 (`temperature`): the value is NaN")
+        );
         assert!(complaint(|r| r.quantity = "humidity".to_owned()).contains("declares (temperature)"));
         assert!(complaint(|r| r.unit.clear()).contains("unit is empty"));
         assert!(complaint(|r| r.unit = "x".repeat(200)).contains("128 are allowed"));
@@ -324,6 +366,8 @@ mod tests {
         assert!(complaint(|d| d.quantities.push(d.quantities[0].clone())).contains("declared twice"));
         assert!(schema("parameters-schema", "[]").unwrap_err().contains("not a JSON object"));
         assert!(schema("parameters-schema", "{").unwrap_err().contains("not JSON"));
-        assert!(schema("parameters-schema", &" ".repeat(MAX_SCHEMA + 1)).unwrap_err().contains("are allowed"));
+        assert!(
+            schema("parameters-schema", &" ".repeat(MAX_SCHEMA + 1)).unwrap_err().contains("are allowed")
+        );
     }
 }

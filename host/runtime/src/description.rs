@@ -36,11 +36,14 @@ pub struct Description {
 }
 
 impl Description {
-    /// Whether the instrument declares the quantity.
+    /// Whether the instrument declares the quantity, by its name or as any (`*`).
     pub fn declares(&self, quantity: &str) -> bool {
-        self.quantities.iter().any(|declared| declared.name == quantity)
+        self.quantities.iter().any(|declared| declared.name == quantity || declared.name == ANY_QUANTITY)
     }
 }
+
+/// The name under which an instrument declares that its parameters decide what it measures.
+pub(crate) const ANY_QUANTITY: &str = "*";
 
 /// A quantity that an instrument may give readings of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -115,6 +115,9 @@ impl<'a> Compiler<'a> {
             .flat_map(|plugin| &plugin.quantities)
             .map(|quantity| quantity.name.as_str())
             .collect();
+        if measured.contains(ANY_QUANTITY) {
+            return; // The parameters of an instrument decide what it measures.
+        }
         let axioms = self.field(&["falsification", "axioms"]);
         for (index, axiom) in axioms.into_iter().flat_map(At::items).enumerate() {
             if let Some(at) = axiom.get("quantity") {
@@ -136,6 +139,9 @@ impl<'a> Compiler<'a> {
         self.complain(Some(at), path, Code::UnmeasuredQuantity, message, Some(help));
     }
 }
+
+/// The name under which a plugin declares that its parameters decide what it measures.
+const ANY_QUANTITY: &str = "*";
 
 /// The field under which a wanted capability is missing, and what it is.
 fn missing(wanted: &WantedCapability, asked: &Capabilities) -> Option<(&'static str, String)> {
