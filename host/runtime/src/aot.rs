@@ -64,9 +64,12 @@ impl Cache {
         }
         if about.mode() & 0o077 != 0 {
             let private = fs::set_permissions(folder, fs::Permissions::from_mode(0o700));
-            private.map_err(|error| refuse(format!("others may enter it and that cannot be changed: {error}")))?;
+            private.map_err(|error| {
+                refuse(format!("others may enter it and that cannot be changed: {error}"))
+            })?;
         }
-        let secret = secret(folder).map_err(|error| refuse(format!("cannot read or make its key: {error}")))?;
+        let secret =
+            secret(folder).map_err(|error| refuse(format!("cannot read or make its key: {error}")))?;
         Ok(Self { folder: folder.to_path_buf(), secret, settings: settings_digest(engine), limit })
     }
 
@@ -156,7 +159,9 @@ impl Cache {
         self.files()
             .into_iter()
             .map(|(path, _, _)| path)
-            .filter(|path| path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(&prefix)))
+            .filter(|path| {
+                path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(&prefix))
+            })
             .collect()
     }
 
@@ -213,7 +218,9 @@ fn secret(folder: &Path) -> io::Result<[u8; 32]> {
             return Err(io::Error::other("others may read the key; remove the folder, it is made anew"));
         }
         let bytes = fs::read(&path)?;
-        bytes.try_into().map_err(|_| io::Error::other("the key is damaged; remove the folder, it is made anew"))
+        bytes
+            .try_into()
+            .map_err(|_| io::Error::other("the key is damaged; remove the folder, it is made anew"))
     };
     match read() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

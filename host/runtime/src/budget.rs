@@ -38,7 +38,8 @@ fn container_limit(root: &Path, membership: &str) -> Option<u64> {
         // the root shows the container's own group.
         let mut group = base.join(path.trim_start_matches('/'));
         loop {
-            if let Some(limit) = fs::read_to_string(group.join(file)).ok().and_then(|text| limit_value(&text)) {
+            if let Some(limit) = fs::read_to_string(group.join(file)).ok().and_then(|text| limit_value(&text))
+            {
                 smallest = Some(smallest.map_or(limit, |known| known.min(limit)));
             }
             if group == base || !group.pop() || !group.starts_with(&base) {

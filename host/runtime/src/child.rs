@@ -66,8 +66,10 @@ fn compile() -> Result<(), (u8, String)> {
     let (input, output) = (variable(INPUT)?, variable(OUTPUT)?);
     limit(number(CPU_SECONDS)?, number(MEMORY_BYTES)?)
         .map_err(|error| (BROKEN, format!("cannot set limits: {error}")))?;
-    let component = fs::read(&input).map_err(|error| (BROKEN, format!("cannot read the component: {error}")))?;
-    let engine = engine::for_compiling().map_err(|error| (BROKEN, format!("cannot start the compiler: {error}")))?;
+    let component =
+        fs::read(&input).map_err(|error| (BROKEN, format!("cannot read the component: {error}")))?;
+    let engine =
+        engine::for_compiling().map_err(|error| (BROKEN, format!("cannot start the compiler: {error}")))?;
     let code = engine.precompile_component(&component).map_err(|error| {
         let message = format!("{error:#}");
         let memory = error.is::<wasmtime::OutOfMemory>() || message.contains("Cannot allocate memory");

@@ -40,8 +40,9 @@ pub(crate) async fn compile(
 
     let program = match &command.program {
         Some(program) => program.clone(),
-        None => std::env::current_exe()
-            .map_err(|error| LoadError::io("cannot find the running program, which is the compiler too", error))?,
+        None => std::env::current_exe().map_err(|error| {
+            LoadError::io("cannot find the running program, which is the compiler too", error)
+        })?,
     };
     // One thread less than there are cores, so that the machine keeps serving.
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -86,7 +87,10 @@ pub(crate) async fn compile(
     let size = output.as_file().metadata().map_or(0, |about| about.len());
     if size == 0 {
         return Err(LoadError::Io {
-            message: format!("the compiler {} ended without a result; does it know the command?", program.display()),
+            message: format!(
+                "the compiler {} ended without a result; does it know the command?",
+                program.display()
+            ),
         });
     }
     cache.store(key, output).map_err(|error| LoadError::io("cannot keep the compiled code", error))
@@ -107,16 +111,25 @@ fn outcome(status: ExitStatus, said: &str, limits: CompileLimits) -> Result<(), 
     Err(match (status.code(), status.signal()) {
         (Some(code), _) if code == i32::from(child::REFUSED) => refused(message),
         (Some(code), _) if code == i32::from(child::NO_MEMORY) => memory,
-        (_, Some(SIGXCPU)) => LoadError::CompileTime { limit: format!("{} s of CPU time", limits.cpu_seconds) },
+        (_, Some(SIGXCPU)) => {
+            LoadError::CompileTime { limit: format!("{} s of CPU time", limits.cpu_seconds) }
+        }
         // Rust's allocator says so and aborts; a thread whose stack cannot be had panics; the system's killer of
         // processes that take too much says nothing.
         (_, Some(SIGABRT)) if said.contains("memory allocation") => memory,
-        (Some(_), _) if said.contains("Resource temporarily unavailable") || said.contains("Cannot allocate memory") => {
+        (Some(_), _)
+            if said.contains("Resource temporarily unavailable")
+                || said.contains("Cannot allocate memory") =>
+        {
             memory
         }
         (_, Some(SIGKILL)) => memory,
-        (_, Some(SIGSEGV | SIGABRT)) if said.contains("stack overflow") || said.contains("overflowed its stack") => {
-            LoadError::CompileFailed { message: "the component is nested too deeply for the compiler".to_owned() }
+        (_, Some(SIGSEGV | SIGABRT))
+            if said.contains("stack overflow") || said.contains("overflowed its stack") =>
+        {
+            LoadError::CompileFailed {
+                message: "the component is nested too deeply for the compiler".to_owned(),
+            }
         }
         _ => LoadError::CompileFailed { message },
     })
@@ -125,7 +138,11 @@ fn outcome(status: ExitStatus, said: &str, limits: CompileLimits) -> Result<(), 
 /// The compiler's words: those about a damaged file are of another kind than those about what it does not compile.
 fn refused(message: String) -> LoadError {
     // The validator names the offset; whatever else the compiler says is about code that is valid.
-    if message.contains("at offset ") { LoadError::Malformed { message } } else { LoadError::CompileFailed { message } }
+    if message.contains("at offset ") {
+        LoadError::Malformed { message }
+    } else {
+        LoadError::CompileFailed { message }
+    }
 }
 
 #[cfg(test)]
@@ -149,7 +166,10 @@ mod tests {
             outcome(signal(6), "memory allocation of 123 bytes failed", LIMITS),
             Err(LoadError::CompileMemory { limit: 1000 })
         );
-        assert_eq!(outcome(code(child::NO_MEMORY), "x", LIMITS), Err(LoadError::CompileMemory { limit: 1000 }));
+        assert_eq!(
+            outcome(code(child::NO_MEMORY), "x", LIMITS),
+            Err(LoadError::CompileMemory { limit: 1000 })
+        );
         assert!(matches!(
             outcome(code(child::REFUSED), "unknown type (at offset 0x1f)", LIMITS),
             Err(LoadError::Malformed { .. })
@@ -158,6 +178,8 @@ mod tests {
             outcome(code(child::REFUSED), "function too large", LIMITS),
             Err(LoadError::CompileFailed { .. })
         ));
-        assert!(matches!(outcome(code(1), "boom", LIMITS), Err(LoadError::CompileFailed { message }) if message == "boom"));
+        assert!(
+            matches!(outcome(code(1), "boom", LIMITS), Err(LoadError::CompileFailed { message }) if message == "boom")
+        );
     }
 }

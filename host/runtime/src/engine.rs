@@ -2,7 +2,8 @@
 //! the pool of instances, derived from the memory there is.
 
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, RegallocAlgorithm, WasmFeatures,
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, RegallocAlgorithm,
+    WasmFeatures,
 };
 
 use crate::config::RuntimeConfig;
@@ -161,11 +162,20 @@ mod tests {
 
     #[test]
     fn slots_follow_the_memory() {
-        assert_eq!(PoolSize::derive(512 << 20, 2, None), PoolSize { sessions: 16, warm: 8, resident: 2 << 20 });
-        assert_eq!(PoolSize::derive(24 << 30, 2, None), PoolSize { sessions: 768, warm: 8, resident: 2 << 20 });
+        assert_eq!(
+            PoolSize::derive(512 << 20, 2, None),
+            PoolSize { sessions: 16, warm: 8, resident: 2 << 20 }
+        );
+        assert_eq!(
+            PoolSize::derive(24 << 30, 2, None),
+            PoolSize { sessions: 768, warm: 8, resident: 2 << 20 }
+        );
         assert_eq!(PoolSize::derive(1 << 40, 64, None).sessions, 1_000);
         // 64 MiB on 16 cores: 4 MiB may stay resident, shared by 16 slots.
-        assert_eq!(PoolSize::derive(64 << 20, 16, None), PoolSize { sessions: 16, warm: 16, resident: 256 << 10 });
+        assert_eq!(
+            PoolSize::derive(64 << 20, 16, None),
+            PoolSize { sessions: 16, warm: 16, resident: 256 << 10 }
+        );
         assert_eq!(PoolSize::derive(24 << 30, 2, Some(3)).sessions, 3);
         assert_eq!(PoolSize::derive(0, 1, Some(0)), PoolSize { sessions: 1, warm: 1, resident: 0 });
     }

@@ -71,7 +71,9 @@ pub enum LoadError {
         what: String,
     },
     /// The component is built for WASI 0.3.
-    #[error("the component imports `{import}` of WASI 0.3; this contract is on WASI 0.2: build for the target wasm32-wasip2")]
+    #[error(
+        "the component imports `{import}` of WASI 0.3; this contract is on WASI 0.2: build for the target wasm32-wasip2"
+    )]
     Wasi03 {
         /// The first such import.
         import: String,

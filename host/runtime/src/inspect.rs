@@ -214,10 +214,7 @@ mod tests {
         )
         .unwrap();
         let problems = inspect(&bytes).unwrap().problems(1 << 30, 1000);
-        assert_eq!(
-            problems[0],
-            LoadError::Wasi03 { import: "wasi:cli/environment@0.3.0".to_owned() }
-        );
+        assert_eq!(problems[0], LoadError::Wasi03 { import: "wasi:cli/environment@0.3.0".to_owned() });
         assert_eq!(
             problems[1],
             LoadError::UnknownImport {

@@ -121,7 +121,8 @@ impl Loaded {
             slot = Arc::clone(&self.slots).acquire_owned() => slot,
             () = cancel.cancelled() => return Err(none(Failure::Cancelled)),
         };
-        let slot = slot.map_err(|_| none(Failure::Host { message: "the runtime is shutting down".to_owned() }))?;
+        let slot =
+            slot.map_err(|_| none(Failure::Host { message: "the runtime is shutting down".to_owned() }))?;
         let mut data = Guest::new(request);
         data.wasi.open_files().map_err(none)?;
         let mut session = Session::new(guest::store(&self.engine, data), Arc::clone(self), slot);

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
-use crate::aot::Cache;
+use crate::aot::{Cache, Key};
 use crate::budget;
 use crate::call::{self, Outcome};
 use crate::check::{self, CheckReport};
@@ -76,7 +76,10 @@ pub struct CacheStatus {
 
 impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runtime").field("config", &self.0.config).field("size", &self.0.size).finish_non_exhaustive()
+        f.debug_struct("Runtime")
+            .field("config", &self.0.config)
+            .field("size", &self.0.size)
+            .finish_non_exhaustive()
     }
 }
 
@@ -187,7 +190,9 @@ impl LoadedPlugins {
         self.uses += 1;
         self.plugins.insert(digest, (self.uses, plugin));
         while self.plugins.len() > bound.max(1) {
-            let Some(oldest) = self.plugins.iter().min_by_key(|(_, (used, _))| *used).map(|(digest, _)| *digest) else {
+            let Some(oldest) =
+                self.plugins.iter().min_by_key(|(_, (used, _))| *used).map(|(digest, _)| *digest)
+            else {
                 return;
             };
             self.plugins.remove(&oldest);
@@ -209,9 +214,9 @@ impl Shared {
     }
 
     /// Compiled code from the cache, else from the compiler.
-    async fn compiled(&self, component: &[u8], digest: &[u8; 32]) -> Result<Component, LoadError> {
+    async fn compiled(self: &Arc<Self>, component: &[u8], digest: &[u8; 32]) -> Result<Component, LoadError> {
         let key = self.cache.key(digest);
-        if let Some(code) = self.cache.load(&self.engine, &key) {
+        if let Some(code) = self.cached(&key).await? {
             return Ok(code);
         }
         let _permit = self
@@ -220,17 +225,30 @@ impl Shared {
             .await
             .map_err(|error| LoadError::io("the runtime is shutting down", error))?;
         // Whoever waited behind the compilation of the same bytes finds them done.
-        if let Some(code) = self.cache.load(&self.engine, &key) {
+        if let Some(code) = self.cached(&key).await? {
             return Ok(code);
         }
         let config = &self.config;
         compile::compile(&self.cache, &key, component, &config.compiler, config.compile_limits).await?;
-        self.cache.load(&self.engine, &key).ok_or_else(|| LoadError::Io {
+        self.cached(&key).await?.ok_or_else(|| LoadError::Io {
             message: "the compiled code could not be read back; the log says why".to_owned(),
         })
     }
 
-    async fn link(&self, digest: &[u8; 32], found: &Inspection, code: &Component) -> Result<Plugin, LoadError> {
+    /// Compiled code from the cache. Reads and digests a file of up to tens of megabytes, so on a thread that may block.
+    async fn cached(self: &Arc<Self>, key: &Key) -> Result<Option<Component>, LoadError> {
+        let (shared, key) = (Arc::clone(self), key.clone());
+        tokio::task::spawn_blocking(move || shared.cache.load(&shared.engine, &key))
+            .await
+            .map_err(|error| LoadError::io("cannot read compiled code", error))
+    }
+
+    async fn link(
+        &self,
+        digest: &[u8; 32],
+        found: &Inspection,
+        code: &Component,
+    ) -> Result<Plugin, LoadError> {
         let wrong_type = |error: wasmtime::Error| LoadError::WrongType { what: format!("{error:#}") };
         let pre = self.linker.instantiate_pre(code).map_err(wrong_type)?;
         let pre = world_v1::Pre::new(pre).map_err(wrong_type)?;
@@ -279,9 +297,8 @@ impl Shared {
         let mut store = guest::store(&self.engine, Guest::new(request));
         let call = call::begin(&mut store, &self.ticker)
             .map_err(|error| LoadError::io("cannot set the limits of a call", error))?;
-        let described = call
-            .drive(async { pre.instantiate(&mut store).await?.describe(&mut store, found).await })
-            .await;
+        let described =
+            call.drive(async { pre.instantiate(&mut store).await?.describe(&mut store, found).await }).await;
         let ended = match described {
             Outcome::Returned(answer) => return answer.map_err(|message| LoadError::BadMetadata { message }),
             Outcome::Error(error) => Outcome::Error(error),
@@ -296,7 +313,9 @@ impl Shared {
 /// anyone would look at.
 fn with_last_words(failure: Failure, store: &wasmtime::Store<Guest>) -> Failure {
     match (failure, store.data().logs.take().pop()) {
-        (Failure::Trap { message }, Some(line)) => Failure::Trap { message: format!("{message}: {}", line.message) },
+        (Failure::Trap { message }, Some(line)) => {
+            Failure::Trap { message: format!("{message}: {}", line.message) }
+        }
         (failure, _) => failure,
     }
 }

@@ -50,7 +50,10 @@ pub struct Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("plugin", &self.plugin.digest_hex).field("dead", &self.dead).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("plugin", &self.plugin.digest_hex)
+            .field("dead", &self.dead)
+            .finish_non_exhaustive()
     }
 }
 
@@ -144,7 +147,8 @@ impl Session {
             && let Some(session) = self.session.take()
             && let Ok(call) = self.begin()
         {
-            let dropped = call.drive(async { Ok(Ok(session.resource_drop_async(&mut self.store).await?)) }).await;
+            let dropped =
+                call.drive(async { Ok(Ok(session.resource_drop_async(&mut self.store).await?)) }).await;
             if let Err(failure) = self.end::<()>(call, dropped) {
                 let message = format!("closing the instrument failed: {failure}");
                 self.store.data().logs.line(LogLevel::Warn, &message, Vec::new());
@@ -179,8 +183,9 @@ impl Session {
         if self.store.data().cancel.is_cancelled() {
             return Err(Failure::Cancelled);
         }
-        let call = call::begin(&mut self.store, &self.plugin.ticker)
-            .map_err(|error| Failure::Host { message: format!("cannot set the limits of a call: {error:#}") })?;
+        let call = call::begin(&mut self.store, &self.plugin.ticker).map_err(|error| Failure::Host {
+            message: format!("cannot set the limits of a call: {error:#}"),
+        })?;
         // Until the call has ended in order. A future that is dropped in between leaves the guest in the middle of it.
         self.dead = Some(Failure::Host { message: "the call before was abandoned".to_owned() });
         Ok(call)

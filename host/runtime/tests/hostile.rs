@@ -4,10 +4,14 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use inquisitor_runtime::LoadError;
 use inquisitor_runtime::outcome::Failure;
 use inquisitor_runtime::request::{Limits, SessionRequest};
 use serde_json::json;
-use support::{Ear, assert_well, failure, hostile, misbehave, number, parameters, request};
+use support::{
+    Ear, assert_well, failure, guest, hostile, misbehave, number, parameters, request, runtime,
+    with_core_module,
+};
 use tokio_util::sync::CancellationToken;
 
 fn limited(change: impl FnOnce(&mut Limits)) -> SessionRequest {
@@ -19,7 +23,8 @@ fn limited(change: impl FnOnce(&mut Limits)) -> SessionRequest {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endless_loop_ends_at_the_wall_limit() {
     let started = Instant::now();
-    let failed = failure(limited(|l| l.wall = Duration::from_millis(200)), json!({"behaviour": "endless-loop"})).await;
+    let failed =
+        failure(limited(|l| l.wall = Duration::from_millis(200)), json!({"behaviour": "endless-loop"})).await;
     assert_eq!(failed, Failure::WallLimit { limit_ms: 200 });
     assert!(started.elapsed() < Duration::from_secs(60), "the limit must end it, not the test's patience");
 }
@@ -63,7 +68,11 @@ async fn fuel_ends_a_computation_and_is_measured() {
     assert!(first.result.is_ok());
     assert!(first.usage.fuel.unwrap() > 1000);
     assert_eq!(first.usage.fuel, second.usage.fuel, "fuel is the same for the same work");
-    assert_eq!(misbehave(request(), loops(1000)).await.usage.fuel, None, "who asks for no budget gets no count");
+    assert_eq!(
+        misbehave(request(), loops(1000)).await.usage.fuel,
+        None,
+        "who asks for no budget gets no count"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,10 +108,56 @@ async fn more_instances_than_allowed_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_ends_at_its_limit() {
+    let grows = with_core_module(
+        &guest("plain"),
+        "(module (table $t 10 funcref) (start $s)
+            (func $s (if (i32.eq (table.grow $t (ref.null func) (i32.const 5000)) (i32.const -1)) (then unreachable))))",
+    );
+    let plugin = runtime().load(&grows).await.unwrap();
+    let step = parameters(json!({}));
+    assert!(plugin.run(request(), &step).await.result.is_ok());
+    let report = plugin.run(limited(|l| l.table_elements = 5000), &step).await;
+    let Err(Failure::TableLimit { limit: 5000, asked }) = report.result else {
+        panic!("{:?}", report.result)
+    };
+    assert!(asked > 5010);
+    assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_memories_are_counted_together() {
+    // Three memories of 40 pages each beside the guest's own, each well below the limit.
+    let mut component = guest("plain");
+    for _ in 0..3 {
+        component = with_core_module(&component, "(module (memory 40))");
+    }
+    let plugin = runtime().load(&component).await.unwrap();
+    let needed = plugin.description().minimum_memory;
+    assert!(needed > 120 << 16);
+    let step = parameters(json!({}));
+    assert!(plugin.run(limited(|l| l.memory = needed + (1 << 20)), &step).await.result.is_ok());
+    let report = plugin.run(limited(|l| l.memory = needed - 1), &step).await;
+    assert_eq!(report.result, Err(Failure::MemoryLimit { limit: needed - 1, asked: needed }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_stack_ends_with_its_name() {
-    // The guest keeps frames on its own stack in linear memory as well; whichever is used up first, the host's survives.
+    // At the start of the instance, so already when the component is asked who it is.
+    let endless = with_core_module(&guest("plain"), "(module (func $f (call $f) (call $f)) (start $f))");
+    let error = runtime().load(&endless).await.unwrap_err();
+    assert_eq!(error, LoadError::Describe(Failure::StackLimit { limit: 1 << 20 }));
+    // A guest in Rust keeps large frames in its own memory; whichever stack is used up first, the host's survives.
     let failed = failure(request(), json!({"behaviour": "stack-overflow", "count": 1})).await;
     assert!(matches!(failed, Failure::StackLimit { .. } | Failure::Trap { .. }), "{failed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_never_says_who_it_is_is_refused() {
+    let endless = with_core_module(&guest("plain"), "(module (func $f (loop (br 0))) (start $f))");
+    let error = runtime().load(&endless).await.unwrap_err();
+    assert_eq!(error, LoadError::Describe(Failure::WallLimit { limit_ms: 10_000 }));
+    assert_well().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,7 +292,11 @@ async fn a_panic_while_closing_leaves_the_reading_and_a_line() {
     request.parameters = parameters(json!({"panic_on_drop": true}));
     let report = misbehave(request, json!({})).await;
     assert!(report.result.is_ok());
-    assert!(report.logs.iter().any(|line| line.message.contains("closing the instrument failed")), "{:?}", report.logs);
+    assert!(
+        report.logs.iter().any(|line| line.message.contains("closing the instrument failed")),
+        "{:?}",
+        report.logs
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

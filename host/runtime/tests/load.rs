@@ -39,7 +39,8 @@ async fn what_is_no_component_is_told_what_it_is() {
     for hint in ["wasm-tools component new", "wasm32-wasip2", "inquisitor plugin build"] {
         assert!(text.contains(hint), "{text}");
     }
-    let noise: Vec<u8> = b"\0asm\x0d\0\x01\0".iter().copied().chain((0..1000_u32).map(|n| (n * 37 % 251) as u8)).collect();
+    let noise: Vec<u8> =
+        b"\0asm\x0d\0\x01\0".iter().copied().chain((0..1000_u32).map(|n| (n * 37 % 251) as u8)).collect();
     assert!(matches!(refused(&noise).await, LoadError::Malformed { .. }));
     let large = vec![0; (64 << 20) + 1];
     assert_eq!(refused(&large).await, LoadError::TooLarge { bytes: (64 << 20) + 1, allowed: 64 << 20 });
@@ -49,7 +50,10 @@ async fn what_is_no_component_is_told_what_it_is() {
 async fn a_damaged_component_is_malformed() {
     let good = guest("plain");
     for end in [9, 100, good.len() / 2, good.len() - 1] {
-        assert!(matches!(refused(&good[..end]).await, LoadError::Malformed { .. } | LoadError::MissingExport { .. }));
+        assert!(matches!(
+            refused(&good[..end]).await,
+            LoadError::Malformed { .. } | LoadError::MissingExport { .. }
+        ));
     }
     // Valid on the outside, broken in a function: found by the compiler.
     let broken = empty_instrument("(core module (func (result i32) (drop (i32.const 1)) (i32.const 1)))");
@@ -73,7 +77,8 @@ async fn a_component_of_another_kind_is_refused_by_name() {
     let error = refused_wat(&empty_instrument(r#"(import "acme:bus/can@0.1.0" (instance))"#)).await;
     assert!(error.to_string().contains("`acme:bus/can@0.1.0`"), "{error}");
 
-    let error = refused_wat(&empty_instrument(r#"(import "wasi:clocks/monotonic-clock@0.3.0" (instance))"#)).await;
+    let error =
+        refused_wat(&empty_instrument(r#"(import "wasi:clocks/monotonic-clock@0.3.0" (instance))"#)).await;
     assert_eq!(error, LoadError::Wasi03 { import: "wasi:clocks/monotonic-clock@0.3.0".to_owned() });
     assert!(error.to_string().contains("wasm32-wasip2"));
 
@@ -100,7 +105,10 @@ async fn features_that_are_not_needed_are_off() {
         "(core module (func $f return_call $f))",
     ] {
         let error = refused_wat(&empty_instrument(module)).await;
-        assert!(matches!(&error, LoadError::Malformed { .. } | LoadError::CompileFailed { .. }), "{module}: {error:?}");
+        assert!(
+            matches!(&error, LoadError::Malformed { .. } | LoadError::CompileFailed { .. }),
+            "{module}: {error:?}"
+        );
     }
 }
 
@@ -150,7 +158,10 @@ async fn nesting_is_no_way_to_overflow_the_compiler() {
     let module = format!("(core module (func {} {}))", "block ".repeat(depth), "end ".repeat(depth));
     let error = refused_wat(&empty_instrument(&module)).await;
     assert!(
-        matches!(&error, LoadError::WrongType { .. } | LoadError::CompileFailed { .. } | LoadError::Malformed { .. }),
+        matches!(
+            &error,
+            LoadError::WrongType { .. } | LoadError::CompileFailed { .. } | LoadError::Malformed { .. }
+        ),
         "{error:?}"
     );
 }

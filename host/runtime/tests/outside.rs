@@ -72,7 +72,10 @@ async fn a_replay_that_reads_more_than_was_recorded_is_told_apart() {
     let replay =
         SessionRequest { nondeterminism: Nondeterminism::Recorded(Arc::new(live.transcript)), ..request() };
     let failed = failure(replay, json!({"behaviour": "clocks", "count": 3})).await;
-    assert!(matches!(&failed, Failure::Host { message } if message.contains("differs from the record")), "{failed:?}");
+    assert!(
+        matches!(&failed, Failure::Host { message } if message.contains("differs from the record")),
+        "{failed:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,12 +156,17 @@ async fn http_works_where_it_is_granted_and_leaves_a_digest() {
 
     let nondeterminism = Nondeterminism::Recorded(Arc::new(report.transcript));
     let failed = failure(SessionRequest { nondeterminism, ..granted(grants) }, step).await;
-    assert_eq!(failed, Failure::CapabilityDenied { asked: format!("http {address}") }, "a replay stays inside");
+    assert_eq!(
+        failed,
+        Failure::CapabilityDenied { asked: format!("http {address}") },
+        "a replay stays inside"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn http_elsewhere_is_denied_by_name() {
-    let report = misbehave(tcp("example.com:80"), json!({"behaviour": "http", "target": "example.com"})).await;
+    let report =
+        misbehave(tcp("example.com:80"), json!({"behaviour": "http", "target": "example.com"})).await;
     assert_eq!(report.result, Err(Failure::CapabilityDenied { asked: "http example.com:80".to_owned() }));
     assert_eq!(report.denials, ["http example.com:80"]);
 }
@@ -197,5 +205,8 @@ async fn files_are_written_only_where_that_is_granted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_granted_directory_that_is_not_there_is_told_at_the_start() {
     let failed = failure(files(std::path::Path::new("/nowhere/at/all"), true), json!({})).await;
-    assert!(matches!(&failed, Failure::Host { message } if message.contains("/nowhere/at/all")), "{failed:?}");
+    assert!(
+        matches!(&failed, Failure::Host { message } if message.contains("/nowhere/at/all")),
+        "{failed:?}"
+    );
 }

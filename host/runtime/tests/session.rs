@@ -124,7 +124,8 @@ async fn the_instruments_own_errors_keep_their_kind() {
     let mut wrong = request();
     wrong.parameters = parameters(json!({"gain": "high"}));
     let report = plain.run(wrong, &parameters(json!({}))).await;
-    let expected = Failure::InvalidParameters { pointer: "/gain".to_owned(), message: "not a number".to_owned() };
+    let expected =
+        Failure::InvalidParameters { pointer: "/gain".to_owned(), message: "not a number".to_owned() };
     assert_eq!(report.result, Err(expected));
 }
 

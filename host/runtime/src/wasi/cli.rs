@@ -4,11 +4,11 @@
 use bytes::Bytes;
 use wasmtime::component::Resource;
 use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::filesystem::WasiFilesystemView;
 use wasmtime_wasi::p2::bindings::cli::{environment, exit, stderr, stdin, stdout};
 use wasmtime_wasi::p2::bindings::filesystem::{preopens, types::Descriptor};
 use wasmtime_wasi::p2::pipe::ClosedInputStream;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, OutputStream, Pollable, StreamResult};
-use wasmtime_wasi::filesystem::WasiFilesystemView;
 
 use crate::guest::Guest;
 use crate::logs::Lines;

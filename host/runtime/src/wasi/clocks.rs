@@ -58,7 +58,9 @@ impl monotonic_clock::Host for Guest {
 /// A point in time to wait for.
 enum Timer {
     /// In the past. Yields once, so that a guest which polls in a loop leaves the thread to sockets and timers.
-    Elapsed { yielded: bool },
+    Elapsed {
+        yielded: bool,
+    },
     At(tokio::time::Instant),
     /// Further away than the clock can say.
     Never,

@@ -72,7 +72,10 @@ impl Gate {
     pub(crate) fn allows_tcp(&self, address: SocketAddr) -> bool {
         let granted = self.tcp.iter().any(|authority| {
             authority.port == Some(address.port())
-                && authority.host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical() == address.ip().to_canonical())
+                && authority
+                    .host
+                    .parse::<IpAddr>()
+                    .is_ok_and(|ip| ip.to_canonical() == address.ip().to_canonical())
         });
         granted || self.state().resolved.contains(&canonical(address))
     }
@@ -100,9 +103,7 @@ impl Gate {
     pub(crate) fn allows_http(&self, host: &str, port: u16, default: u16) -> bool {
         let host = normal(host);
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host);
-        self.http
-            .iter()
-            .any(|authority| authority.host == host && authority.port.unwrap_or(default) == port)
+        self.http.iter().any(|authority| authority.host == host && authority.port.unwrap_or(default) == port)
     }
 
     /// Remember a refusal.

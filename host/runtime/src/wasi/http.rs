@@ -45,7 +45,9 @@ impl HttpGate {
 
 /// What a request becomes: the answer, and what goes on beside it.
 type Sent = Box<
-    dyn Future<Output = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>> + Send,
+    dyn Future<
+            Output = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>,
+        > + Send,
 >;
 
 impl WasiHttpHooks for HttpGate {

@@ -216,7 +216,9 @@ mod tests {
 
     #[test]
     fn versions_of_wasi() {
-        for known in ["wasi:io/poll@0.2.0", "wasi:sockets/udp@0.2.9", "wasi:http/types@0.2.10", "wasi:cli/exit@0.2.12"] {
+        for known in
+            ["wasi:io/poll@0.2.0", "wasi:sockets/udp@0.2.9", "wasi:http/types@0.2.10", "wasi:cli/exit@0.2.12"]
+        {
             assert!(provides(known), "{known}");
         }
         for unknown in ["wasi:io/poll@0.3.0", "wasi:io/polls@0.2.0", "wasi:nn/graph@0.2.0", "wasi:io/poll"] {

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use wasmtime::component::Resource;
+use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{self, ResolveAddressStream};
 use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddress, IpAddressFamily, Network};
 use wasmtime_wasi::p2::bindings::sockets::{tcp_create_socket, udp_create_socket};
 use wasmtime_wasi::p2::{DynPollable, SocketError, SocketResult, TcpSocket, UdpSocket};
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
-use wasmtime_wasi::WasiCtxBuilder;
 
 use super::gate::Gate;
 use crate::guest::Guest;
@@ -21,10 +21,12 @@ const MAX_SOCKETS: usize = 32;
 /// Set up sockets behind the gate.
 pub(super) fn allow<'a>(builder: &'a mut WasiCtxBuilder, gate: &Arc<Gate>) -> &'a mut WasiCtxBuilder {
     let gate = Arc::clone(gate);
-    builder.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(true).socket_addr_check(move |address, used_for| {
-        let allowed = check(&gate, address, used_for);
-        Box::pin(async move { allowed })
-    })
+    builder.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(true).socket_addr_check(
+        move |address, used_for| {
+            let allowed = check(&gate, address, used_for);
+            Box::pin(async move { allowed })
+        },
+    )
 }
 
 fn check(gate: &Gate, address: SocketAddr, used_for: SocketAddrUse) -> bool {
@@ -34,7 +36,11 @@ fn check(gate: &Gate, address: SocketAddr, used_for: SocketAddrUse) -> bool {
             true
         }
         // What the system does by itself before it connects: any address, any port. Nothing is reachable by it.
-        SocketAddrUse::TcpBind | SocketAddrUse::UdpBind if address.ip().is_unspecified() && address.port() == 0 => true,
+        SocketAddrUse::TcpBind | SocketAddrUse::UdpBind
+            if address.ip().is_unspecified() && address.port() == 0 =>
+        {
+            true
+        }
         // Drops the datagram; the guest asked for nothing.
         SocketAddrUse::UdpReceive => false,
         SocketAddrUse::TcpConnect | SocketAddrUse::TcpAccept => refuse(gate, "tcp", address),
@@ -51,7 +57,8 @@ fn refuse(gate: &Gate, protocol: &str, address: SocketAddr) -> bool {
 impl Guest {
     /// Whether another socket may be made. Counted over what is there, so that closing one makes room.
     fn room_for_socket(&mut self) -> SocketResult<()> {
-        let sockets = self.table.iter_mut().filter(|entry| entry.is::<TcpSocket>() || entry.is::<UdpSocket>()).count();
+        let sockets =
+            self.table.iter_mut().filter(|entry| entry.is::<TcpSocket>() || entry.is::<UdpSocket>()).count();
         if sockets < MAX_SOCKETS { Ok(()) } else { Err(ErrorCode::NewSocketLimit.into()) }
     }
 }
@@ -75,7 +82,10 @@ impl network::Host for Guest {
         error.downcast()
     }
 
-    fn network_error_code(&mut self, error: Resource<wasmtime::Error>) -> wasmtime::Result<Option<ErrorCode>> {
+    fn network_error_code(
+        &mut self,
+        error: Resource<wasmtime::Error>,
+    ) -> wasmtime::Result<Option<ErrorCode>> {
         network::Host::network_error_code(&mut self.sockets(), error)
     }
 }
@@ -104,7 +114,10 @@ impl ip_name_lookup::Host for Guest {
 }
 
 impl ip_name_lookup::HostResolveAddressStream for Guest {
-    fn resolve_next_address(&mut self, stream: Resource<ResolveAddressStream>) -> SocketResult<Option<IpAddress>> {
+    fn resolve_next_address(
+        &mut self,
+        stream: Resource<ResolveAddressStream>,
+    ) -> SocketResult<Option<IpAddress>> {
         let rep = stream.rep();
         let next =
             ip_name_lookup::HostResolveAddressStream::resolve_next_address(&mut self.sockets(), stream)?;
@@ -114,7 +127,10 @@ impl ip_name_lookup::HostResolveAddressStream for Guest {
         Ok(next)
     }
 
-    fn subscribe(&mut self, stream: Resource<ResolveAddressStream>) -> wasmtime::Result<Resource<DynPollable>> {
+    fn subscribe(
+        &mut self,
+        stream: Resource<ResolveAddressStream>,
+    ) -> wasmtime::Result<Resource<DynPollable>> {
         ip_name_lookup::HostResolveAddressStream::subscribe(&mut self.sockets(), stream)
     }
 

@@ -56,7 +56,8 @@ pub(super) fn attributes(
         if let Value::Number(number) = value
             && !number.is_finite()
         {
-            let message = format!("{}: attribute `{}` is {number}, not a finite number", owner(), attribute.name);
+            let message =
+                format!("{}: attribute `{}` is {number}, not a finite number", owner(), attribute.name);
             return Err(Failure::ContractViolation { message });
         }
         if map.contains_key(&attribute.name) {

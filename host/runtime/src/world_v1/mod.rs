@@ -116,7 +116,11 @@ impl Instance {
         Ok(session.call_open(store, parameters).await?.map_err(convert::error))
     }
 
-    pub(crate) async fn calibrate(&self, store: &mut Store<Guest>, session: ResourceAny) -> Answer<Calibration> {
+    pub(crate) async fn calibrate(
+        &self,
+        store: &mut Store<Guest>,
+        session: ResourceAny,
+    ) -> Answer<Calibration> {
         let calls = self.0.inquisitor_instrument_instrument().session();
         Ok(match calls.call_calibrate(store, session).await? {
             Ok(calibration) => convert::attributes(calibration.attributes, || "calibration".to_owned())

@@ -54,7 +54,11 @@ impl substrate::HostRows for Guest {
         }
         let selection = Selection {
             columns: selection.columns,
-            where_equal: selection.where_equal.into_iter().map(|(name, value)| (name, scalar(value))).collect(),
+            where_equal: selection
+                .where_equal
+                .into_iter()
+                .map(|(name, value)| (name, scalar(value)))
+                .collect(),
             from_row: selection.from_row,
         };
         let may_block = source.may_block();

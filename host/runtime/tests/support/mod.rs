@@ -29,7 +29,9 @@ pub(crate) fn config(folder: &std::path::Path) -> RuntimeConfig {
     let mut config = RuntimeConfig::new(folder);
     config.compiler = CompilerCommand {
         program: None,
-        arguments: ["support::compile_child", "--exact", "--nocapture", "--test-threads=1"].map(Into::into).into(),
+        arguments: ["support::compile_child", "--exact", "--nocapture", "--test-threads=1"]
+            .map(Into::into)
+            .into(),
     };
     config
 }
@@ -48,7 +50,44 @@ pub(crate) fn guest(name: &str) -> Vec<u8> {
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target"), PathBuf::from);
     let path = target.join("test-components").join(format!("{name}.wasm"));
-    std::fs::read(&path).unwrap_or_else(|error| panic!("run `cargo xtask plugins` first: {}: {error}", path.display()))
+    std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("run `cargo xtask plugins` first: {}: {error}", path.display()))
+}
+
+/// The component with one more core module, which is instantiated when the component is. For what only WebAssembly text can
+/// say. (A component is a sequence of sections; two more at its end are a module and an instance of it.)
+pub(crate) fn with_core_module(component: &[u8], module: &str) -> Vec<u8> {
+    fn number(bytes: &mut Vec<u8>, mut value: usize) {
+        loop {
+            let byte = u8::try_from(value & 0x7f).unwrap();
+            value >>= 7;
+            bytes.push(if value == 0 { byte } else { byte | 0x80 });
+            if value == 0 {
+                return;
+            }
+        }
+    }
+    fn section(bytes: &mut Vec<u8>, id: u8, content: &[u8]) {
+        bytes.push(id);
+        number(bytes, content.len());
+        bytes.extend_from_slice(content);
+    }
+    let (mut depth, mut modules) = (0, 0);
+    for payload in wasmparser::Parser::new(0).parse_all(component) {
+        match payload.unwrap() {
+            wasmparser::Payload::Version { .. } => depth += 1,
+            wasmparser::Payload::End(_) => depth -= 1,
+            wasmparser::Payload::ModuleSection { .. } if depth == 1 => modules += 1,
+            _ => {}
+        }
+    }
+    let mut bytes = component.to_vec();
+    section(&mut bytes, 1, &wat::parse_str(module).unwrap());
+    let mut instance = vec![1, 0];
+    number(&mut instance, modules);
+    instance.push(0);
+    section(&mut bytes, 2, &instance);
+    bytes
 }
 
 pub(crate) async fn hostile() -> Plugin {
