@@ -6,7 +6,7 @@ use bytes::Bytes;
 use inquisitor_engine::journal::{Applied, JournalError};
 use openraft::error::{ClientWriteError, RaftError};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::error::ConductorError;
 use crate::raft::{Batch, COMMAND_FORMAT, Member, Raft};
@@ -15,8 +15,13 @@ use crate::raft::{Batch, COMMAND_FORMAT, Member, Raft};
 const MAX_WAITING: usize = 4096;
 /// Commands in one batch. One transaction's latency is shared by all of them.
 const MAX_BATCH: usize = 512;
-/// Bytes in one batch, save that it always has at least one command. Keeps log entries small enough to send quickly.
+/// Bytes from which a batch is full; the command that reaches it still goes in. Keeps log entries small enough to send
+/// quickly.
 const MAX_BATCH_BYTES: usize = 4 << 20;
+
+/// Commands that wait from which a second batch is begun while the first is under way, so that one is made durable while the
+/// other is applied. With fewer, both would only share what the disk can do.
+const SECOND_BATCH_FROM: usize = 32;
 
 type Answer = oneshot::Sender<Result<Applied, JournalError>>;
 
@@ -59,37 +64,69 @@ impl Proposer {
     }
 }
 
-async fn run(raft: Raft, mut waiting: mpsc::Receiver<Waiting>) {
-    let mut kept: Option<Waiting> = None;
-    loop {
-        let first = match kept.take() {
-            Some(first) => first,
-            None => match waiting.recv().await {
-                Some(first) => first,
-                None => return,
-            },
-        };
-        // Those that were woken together with the first get to hand theirs in before the batch is closed.
-        tokio::task::yield_now().await;
-        let mut bytes = first.change.len();
-        let mut changes = vec![first.change];
-        let mut answers = vec![first.answer];
-        while changes.len() < MAX_BATCH
-            && let Ok(next) = waiting.try_recv()
+/// Commands that were taken in and are in no batch yet.
+#[derive(Default)]
+struct Pending {
+    commands: Vec<Waiting>,
+    bytes: usize,
+}
+
+impl Pending {
+    fn has_room(&self) -> bool {
+        self.commands.len() < MAX_BATCH && self.bytes < MAX_BATCH_BYTES
+    }
+
+    fn push(&mut self, command: Waiting) {
+        self.bytes += command.change.len();
+        self.commands.push(command);
+    }
+
+    /// Takes in what has arrived.
+    fn fill(&mut self, waiting: &mut mpsc::Receiver<Waiting>) {
+        while self.has_room()
+            && let Ok(command) = waiting.try_recv()
         {
-            if bytes + next.change.len() > MAX_BATCH_BYTES {
-                kept = Some(next);
-                break;
-            }
-            bytes += next.change.len();
-            changes.push(next.change);
-            answers.push(next.answer);
+            self.push(command);
         }
-        commit(&raft, changes, answers).await;
     }
 }
 
-async fn commit(raft: &Raft, changes: Vec<Bytes>, answers: Vec<Answer>) {
+async fn run(raft: Raft, mut waiting: mpsc::Receiver<Waiting>) {
+    let mut pending = Pending::default();
+    let mut in_flight = JoinSet::new();
+    let mut open = true;
+    while open || !pending.commands.is_empty() || !in_flight.is_empty() {
+        tokio::select! {
+            Some(ended) = in_flight.join_next(), if !in_flight.is_empty() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "the task that commits a batch failed");
+                }
+            }
+            command = waiting.recv(), if open && pending.has_room() => match command {
+                Some(command) => pending.push(command),
+                None => open = false,
+            },
+        }
+        if in_flight.is_empty() {
+            // Those that were woken together get to hand theirs in before the batch is closed.
+            tokio::task::yield_now().await;
+        }
+        pending.fill(&mut waiting);
+        let begin = match in_flight.len() {
+            0 => !pending.commands.is_empty(),
+            1 => pending.commands.len() >= SECOND_BATCH_FROM || !pending.has_room(),
+            _ => false,
+        };
+        if begin {
+            let batch = std::mem::take(&mut pending).commands;
+            in_flight.spawn(commit(raft.clone(), batch));
+        }
+    }
+}
+
+async fn commit(raft: Raft, batch: Vec<Waiting>) {
+    let (changes, answers): (Vec<Bytes>, Vec<Answer>) =
+        batch.into_iter().map(|command| (command.change, command.answer)).unzip();
     let result = raft.client_write(Batch { format: COMMAND_FORMAT, changes }).await;
     // A receiver that has gone no longer wants its answer; the command is committed all the same.
     match result {
