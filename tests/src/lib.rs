@@ -14,7 +14,8 @@ pub fn repository() -> PathBuf {
 
 /// Cargo's target folder.
 pub fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), |path| repository().join(path))
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| repository().join("target"), |path| repository().join(path))
 }
 
 /// The binary.
@@ -56,12 +57,22 @@ fn existing(path: PathBuf, command: &str) -> PathBuf {
 pub fn inquisitor() -> Command {
     let mut command = Command::new(binary());
     command.current_dir(repository());
-    for name in ["DATA_DIR", "ARTIFACT_DIR", "LOG_LEVEL", "LOG_FORMAT", "INQUISITOR_CONFIG", "INQUISITOR_OUTPUT", "INQUISITOR_PLUGIN_DIR"]
-    {
+    for name in [
+        "DATA_DIR",
+        "ARTIFACT_DIR",
+        "LOG_LEVEL",
+        "LOG_FORMAT",
+        "INQUISITOR_CONFIG",
+        "INQUISITOR_OUTPUT",
+        "INQUISITOR_PLUGIN_DIR",
+    ] {
         command.env_remove(name);
     }
     let home = target().join("test-home");
-    command.env("HOME", &home).env("XDG_CONFIG_HOME", home.join("config")).env("XDG_CACHE_HOME", home.join("cache"));
+    command
+        .env("HOME", &home)
+        .env("XDG_CONFIG_HOME", home.join("config"))
+        .env("XDG_CACHE_HOME", home.join("cache"));
     command.env("NO_COLOR", "1");
     command
 }
@@ -102,7 +113,11 @@ impl From<Output> for Ended {
 /// # Panics
 /// When it cannot be started.
 pub fn run<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(arguments: I) -> Ended {
-    inquisitor().args(arguments).output().unwrap_or_else(|error| panic!("cannot run the binary: {error}")).into()
+    inquisitor()
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("cannot run the binary: {error}"))
+        .into()
 }
 
 /// Run a manifest given as text, and read its document.

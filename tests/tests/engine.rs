@@ -18,7 +18,11 @@ fn manifest(protocol: &str, delay_ms: u32, more: &str) -> String {
 const FAILS: &str = "parameters: { input: a, expected_output: b }";
 
 fn steps(kind: &str, steps: &[&str]) -> String {
-    let steps: String = steps.iter().map(|step| format!("        - {{ type: measurement, instrument: probe, {step} }}\n")).collect();
+    let line = |step: &&str| {
+        let parameters = if step.contains("parameters:") { "" } else { ", parameters: { message: hi }" };
+        format!("        - {{ type: measurement, instrument: probe, {step}{parameters} }}\n")
+    };
+    let steps: String = steps.iter().map(line).collect();
     format!("  type: {kind}\n  phases:\n    - name: execution\n      steps:\n{steps}")
 }
 
@@ -34,7 +38,8 @@ fn folder() -> tempfile::TempDir {
 
 #[test]
 fn a_failed_step_does_not_stop_those_that_merely_come_later() {
-    let protocol = steps("sequential", &[&format!("name: bad, {FAILS}"), "name: good, parameters: { message: hi }"]);
+    let protocol =
+        steps("sequential", &[&format!("name: bad, {FAILS}"), "name: good, parameters: { message: hi }"]);
     let ended = run_manifest(folder().path(), &manifest(&protocol, 0, ""), &[]);
     assert_eq!(outcome_of(&ended, "bad")["outcome"], "failed");
     assert_eq!(outcome_of(&ended, "good")["outcome"], "completed");
@@ -53,8 +58,10 @@ fn a_step_that_depends_on_a_failed_one_is_skipped_and_says_why() {
 
 #[test]
 fn break_on_failure_ends_the_inquiry() {
-    let protocol =
-        steps("sequential", &[&format!("name: bad, break_on_failure: true, {FAILS}"), "name: never, parameters: { message: hi }"]);
+    let protocol = steps(
+        "sequential",
+        &[&format!("name: bad, break_on_failure: true, {FAILS}"), "name: never, parameters: { message: hi }"],
+    );
     let ended = run_manifest(folder().path(), &manifest(&protocol, 0, ""), &[]);
     assert_eq!(ended.code, 1);
     assert_eq!(ended.json()["status"], "aborted");
@@ -102,9 +109,14 @@ fn max_workers_bounds_what_runs_at_once() {
 #[test]
 fn an_attempt_that_takes_too_long_is_tried_again() {
     let more = "execution: { retry_policy: { max_attempts: 2, backoff_factor: 0.1, timeout: 1 } }";
-    let ended = run_manifest(folder().path(), &manifest(&steps("sequential", &["name: slow"]), 20_000, more), &[]);
+    let ended =
+        run_manifest(folder().path(), &manifest(&steps("sequential", &["name: slow"]), 20_000, more), &[]);
     let slow = outcome_of(&ended, "slow");
-    assert_eq!((slow["outcome"].as_str(), slow["attempts"].as_u64()), (Some("wall-limit"), Some(2)), "{slow}");
+    assert_eq!(
+        (slow["outcome"].as_str(), slow["attempts"].as_u64()),
+        (Some("wall-limit"), Some(2)),
+        "{slow}"
+    );
     assert_eq!(ended.code, 3);
     assert!(ended.stderr.contains("trying again"), "{}", ended.stderr);
 }
@@ -112,14 +124,19 @@ fn an_attempt_that_takes_too_long_is_tried_again() {
 #[test]
 fn what_will_fail_again_is_tried_once() {
     let more = "execution: { retry_policy: { max_attempts: 5, backoff_factor: 0.1 } }";
-    let ended = run_manifest(folder().path(), &manifest(&steps("sequential", &[&format!("name: bad, {FAILS}")]), 0, more), &[]);
+    let ended = run_manifest(
+        folder().path(),
+        &manifest(&steps("sequential", &[&format!("name: bad, {FAILS}")]), 0, more),
+        &[],
+    );
     assert_eq!(outcome_of(&ended, "bad")["attempts"], 1);
 }
 
 #[test]
 fn the_whole_inquiry_has_a_time_limit() {
     let more = "execution: { timeout: 1 }";
-    let ended = run_manifest(folder().path(), &manifest(&steps("sequential", &["name: slow"]), 20_000, more), &[]);
+    let ended =
+        run_manifest(folder().path(), &manifest(&steps("sequential", &["name: slow"]), 20_000, more), &[]);
     assert_eq!(ended.code, 1);
     assert_eq!(ended.json()["reason"]["abort"], "timed_out", "{}", ended.stdout);
 }
@@ -127,7 +144,8 @@ fn the_whole_inquiry_has_a_time_limit() {
 #[test]
 fn a_limit_of_the_manifest_trips_by_its_name() {
     let more = "limits: { wall: 300ms }";
-    let ended = run_manifest(folder().path(), &manifest(&steps("sequential", &["name: slow"]), 20_000, more), &[]);
+    let ended =
+        run_manifest(folder().path(), &manifest(&steps("sequential", &["name: slow"]), 20_000, more), &[]);
     let slow = outcome_of(&ended, "slow");
     assert_eq!(slow["outcome"], "wall-limit");
     assert!(slow["message"].as_str().unwrap().contains("300 ms"), "{slow}");
@@ -154,8 +172,10 @@ fn reports_are_written_where_the_manifest_and_the_user_say() {
     let ended = run_manifest(folder.path(), &manifest, &["--artifact-dir", mine.to_str().unwrap()]);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     let names = |folder: &Path| {
-        let mut names: Vec<String> =
-            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     };

@@ -54,8 +54,15 @@ fn cold_chain() {
 fn silicon_resistivity_meets_the_certified_values() {
     let finding = finding("silicon-resistivity");
     assert_holds(&finding, &expected("silicon-resistivity"), "finding");
-    let figures: std::collections::BTreeMap<String, f64> =
-        serde_json::from_value(Value::Object(finding["tests"][0]["figures"].as_array().unwrap().iter().map(|pair| (pair[0].as_str().unwrap().to_owned(), pair[1].clone())).collect())).unwrap();
+    let figures: std::collections::BTreeMap<String, f64> = serde_json::from_value(Value::Object(
+        finding["tests"][0]["figures"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|pair| (pair[0].as_str().unwrap().to_owned(), pair[1].clone()))
+            .collect(),
+    ))
+    .unwrap();
     // NIST StRD, SiRstv.dat, lines 41 to 47.
     let certified = [
         ("f", 1.180_462_374_402_55),

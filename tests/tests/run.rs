@@ -26,8 +26,12 @@ fn six_different_mistakes_are_six_located_diagnostics() {
     let ended = run(["validate", file.to_str().unwrap(), "--output", "json"]);
     assert_eq!(ended.code, 1);
     let document = ended.json();
-    let errors: Vec<&Value> =
-        document[0]["diagnostics"].as_array().unwrap().iter().filter(|found| found["severity"] == "error").collect();
+    let errors: Vec<&Value> = document[0]["diagnostics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|found| found["severity"] == "error")
+        .collect();
     let lines: Vec<u64> = errors.iter().map(|found| found["line"].as_u64().unwrap()).collect();
     assert_eq!(lines.len(), 6, "{errors:#?}");
     for line in [2, 7, 13, 14, 18, 20] {
@@ -70,7 +74,12 @@ fn the_verdict_is_the_exit_code() {
         )
     };
     let verified = run_manifest(folder.path(), &belief(2.0, 8.0), &[]);
-    assert_eq!((verified.code, &verified.json()["finding"]["verdict"]), (0, &"VERIFIED".into()), "{}", verified.stderr);
+    assert_eq!(
+        (verified.code, &verified.json()["finding"]["verdict"]),
+        (0, &"VERIFIED".into()),
+        "{}",
+        verified.stderr
+    );
     let falsified = run_manifest(folder.path(), &belief(6.0, 8.0), &[]);
     assert_eq!((falsified.code, &falsified.json()["finding"]["verdict"]), (4, &"FALSIFIED".into()));
     let axiom = format!("{GAUSSIAN}falsification: {{ axioms: [ {{ quantity: temperature, max: 0 }} ] }}\n");
@@ -148,7 +157,9 @@ fn kill_9_in_the_middle_loses_nothing_and_records_no_step_twice() {
 /// The first value of this key, however deep.
 fn find<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
     match value {
-        Value::Object(fields) => fields.get(key).or_else(|| fields.values().find_map(|field| find(field, key))),
+        Value::Object(fields) => {
+            fields.get(key).or_else(|| fields.values().find_map(|field| find(field, key)))
+        }
         Value::Array(items) => items.iter().find_map(|item| find(item, key)),
         _ => None,
     }
@@ -183,7 +194,11 @@ fn a_component_of_ones_own_takes_precedence() {
     assert_eq!(without.code, 1);
     assert!(without.stderr.contains("table"), "{}", without.stderr);
     let table = plugin("table");
-    let with = run_manifest(folder.path(), GAUSSIAN, &[arguments[0], arguments[1], "--plugin", table.to_str().unwrap()]);
+    let with = run_manifest(
+        folder.path(),
+        GAUSSIAN,
+        &[arguments[0], arguments[1], "--plugin", table.to_str().unwrap()],
+    );
     assert_eq!(with.code, 0, "{}", with.stderr);
 }
 
@@ -200,7 +215,8 @@ fn a_secret_is_used_and_never_kept() {
     let refused: inquisitor_tests::Ended = command.output().unwrap().into();
     assert_eq!(refused.code, 3, "not on the list, so the step fails: {}", refused.stderr);
     assert!(refused.stdout.contains("not on the list"), "{}", refused.stdout);
-    let allowed: inquisitor_tests::Ended = command.args(["--allow-secret", "PROBE_KEY"]).output().unwrap().into();
+    let allowed: inquisitor_tests::Ended =
+        command.args(["--allow-secret", "PROBE_KEY"]).output().unwrap().into();
     assert_eq!(allowed.code, 0, "{}{}", allowed.stdout, allowed.stderr);
     assert!(allowed.stdout.contains("key [secret]"), "{}", allowed.stdout);
     assert!(!holds(&data, b"swordfish-7"));

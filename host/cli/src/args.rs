@@ -85,7 +85,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Ledger(Ledger),
     /// Print a completion script for a shell.
-    #[command(after_help = "Example:\n  inquisitor completions bash > ~/.local/share/bash-completion/completions/inquisitor")]
+    #[command(
+        after_help = "Example:\n  inquisitor completions bash > ~/.local/share/bash-completion/completions/inquisitor"
+    )]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
@@ -186,7 +188,9 @@ pub(crate) enum Plugin {
 
 /// Start a new instrument from the template.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  inquisitor plugin new ph-meter && cd ph-meter && cargo test && inquisitor plugin build")]
+#[command(
+    after_help = "Example:\n  inquisitor plugin new ph-meter && cd ph-meter && cargo test && inquisitor plugin build"
+)]
 pub(crate) struct PluginNew {
     /// Name of the instrument and its folder: lower case, digits and hyphens.
     pub(crate) name: String,
@@ -299,7 +303,9 @@ pub(crate) enum Ledger {
         data_dir: PathBuf,
     },
     /// Check an exported ledger with nothing else at hand: every entry canonical, the root as stated.
-    #[command(after_help = "Example:\n  inquisitor ledger export --data-dir ./state > ledger.jsonl\n  inquisitor ledger verify ledger.jsonl")]
+    #[command(
+        after_help = "Example:\n  inquisitor ledger export --data-dir ./state > ledger.jsonl\n  inquisitor ledger verify ledger.jsonl"
+    )]
     Verify {
         /// The export; `-` reads standard input.
         #[arg(value_hint = ValueHint::FilePath)]

@@ -32,7 +32,11 @@ pub(crate) fn runtime(cache_dir: Option<&Path>, settings: &Settings) -> anyhow::
 }
 
 /// Every plugin that manifests may name. Says on standard error which files are none.
-pub(crate) async fn catalogue(runtime: &Runtime, sources: &PluginSources, settings: &Settings) -> Arc<Catalogue> {
+pub(crate) async fn catalogue(
+    runtime: &Runtime,
+    sources: &PluginSources,
+    settings: &Settings,
+) -> Arc<Catalogue> {
     let mut folders = sources.plugin_dir.clone();
     if folders.is_empty() {
         folders.clone_from(&settings.plugin_dir);
@@ -52,7 +56,8 @@ fn shipped_plugins() -> Vec<PathBuf> {
     let Some(folder) = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned)) else {
         return Vec::new();
     };
-    let candidates = [folder.join("plugins"), folder.join("../lib/inquisitor/plugins"), folder.join("../plugins")];
+    let candidates =
+        [folder.join("plugins"), folder.join("../lib/inquisitor/plugins"), folder.join("../plugins")];
     candidates.into_iter().filter(|candidate| candidate.is_dir()).take(1).collect()
 }
 

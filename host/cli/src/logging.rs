@@ -12,12 +12,16 @@ use crate::settings::Settings;
 /// When the level is not a filter, or the format in the configuration is unknown.
 pub(crate) fn start(global: &Global, settings: &Settings) -> anyhow::Result<()> {
     let level = global.log_level.as_deref().or(settings.log_level.as_deref()).unwrap_or("warn");
-    let filter = EnvFilter::builder().parse(level.to_ascii_lowercase()).with_context(|| format!("log level `{level}`"))?;
+    let filter = EnvFilter::builder()
+        .parse(level.to_ascii_lowercase())
+        .with_context(|| format!("log level `{level}`"))?;
     let format = match (global.log_format, settings.log_format.as_deref()) {
         (Some(format), _) => format,
         (None, None | Some("text")) => LogFormat::Text,
         (None, Some("json")) => LogFormat::Json,
-        (None, Some(other)) => anyhow::bail!("log-format `{other}` in the configuration: json or text is meant"),
+        (None, Some(other)) => {
+            anyhow::bail!("log-format `{other}` in the configuration: json or text is meant")
+        }
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {

@@ -43,7 +43,8 @@ struct Bars {
 impl Bars {
     fn new() -> Self {
         let all = MultiProgress::new();
-        let total = all.add(ProgressBar::new(0).with_style(style("{bar:30.cyan/dim} {pos}/{len} steps  {elapsed}")));
+        let total =
+            all.add(ProgressBar::new(0).with_style(style("{bar:30.cyan/dim} {pos}/{len} steps  {elapsed}")));
         Self { all, total, running: Mutex::default() }
     }
 
@@ -62,7 +63,9 @@ impl Observer for Bars {
                 self.total.set_position(*recorded as u64);
             }
             Event::StepStarted { step, .. } => {
-                let bar = self.all.add(ProgressBar::new_spinner().with_style(style("  {spinner} {prefix} {wide_msg:.dim}")));
+                let bar = self.all.add(
+                    ProgressBar::new_spinner().with_style(style("  {spinner} {prefix} {wide_msg:.dim}")),
+                );
                 bar.set_prefix(step.clone());
                 bar.enable_steady_tick(Duration::from_millis(100));
                 self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(step.clone(), bar);
@@ -109,9 +112,13 @@ fn style(template: &str) -> ProgressStyle {
 fn line(event: &Event) -> Option<String> {
     match event {
         Event::Started { steps, recorded: 0 } => Some(format!("running {steps} {}", plural(*steps, "step"))),
-        Event::Started { steps, recorded } => Some(format!("going on: {recorded} of {steps} steps were recorded before")),
+        Event::Started { steps, recorded } => {
+            Some(format!("going on: {recorded} of {steps} steps were recorded before"))
+        }
         Event::StepStarted { .. } | Event::Ended => None,
-        Event::StepProgress { step, fraction, message } => Some(format!("{step}: {:.0} % {message}", fraction * 100.0)),
+        Event::StepProgress { step, fraction, message } => {
+            Some(format!("{step}: {:.0} % {message}", fraction * 100.0))
+        }
         Event::StepLog { step, line } => Some(format!("{step}: {}", log_line(line))),
         Event::StepRetried { step, attempt, failure, wait_ms } => {
             Some(format!("{step}: attempt {attempt} {failure}; trying again in {wait_ms} ms"))
@@ -153,7 +160,12 @@ mod tests {
 
     #[test]
     fn a_failed_step_says_why() {
-        let event = Event::StepRecorded { step: "a".into(), readings: None, failure: Some("trapped".into()), took_ms: 3 };
+        let event = Event::StepRecorded {
+            step: "a".into(),
+            readings: None,
+            failure: Some("trapped".into()),
+            took_ms: 3,
+        };
         assert_eq!(line(&event).as_deref(), Some("a: trapped"));
     }
 }

@@ -40,7 +40,8 @@ pub(crate) fn load(asked: Option<&Path>) -> anyhow::Result<Settings> {
             _ => return Ok(Settings::default()),
         },
     };
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read the configuration {}", path.display()))?;
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read the configuration {}", path.display()))?;
     toml::from_str(&text).with_context(|| format!("the configuration {} is not valid", path.display()))
 }
 
@@ -52,7 +53,8 @@ fn user_file() -> Option<PathBuf> {
 /// Where compiled code is kept if nothing else was said. Falls back to a folder of the temporary directory for users
 /// without a home.
 pub(crate) fn default_cache_dir() -> PathBuf {
-    let folder = etcetera::choose_base_strategy().map_or_else(|_| std::env::temp_dir(), |folders| folders.cache_dir());
+    let folder =
+        etcetera::choose_base_strategy().map_or_else(|_| std::env::temp_dir(), |folders| folders.cache_dir());
     folder.join("inquisitor")
 }
 

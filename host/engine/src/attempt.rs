@@ -68,7 +68,13 @@ impl Engine {
     }
 
     /// Call the instrument under the limits of the manifest and the host.
-    async fn call(&self, attempt: &Attempt<'_>, id: &str, parameters: Option<&Parameters>, started: i64) -> Report {
+    async fn call(
+        &self,
+        attempt: &Attempt<'_>,
+        id: &str,
+        parameters: Option<&Parameters>,
+        started: i64,
+    ) -> Report {
         let Some(instrument) = attempt.inquiry.plan.instruments.get(id) else {
             return failed(Failure::Host { message: format!("the plan has no instrument `{id}`") });
         };
@@ -93,15 +99,22 @@ impl Engine {
         report
     }
 
-    async fn call_prepared(&self, attempt: &Attempt<'_>, instrument: &PlannedInstrument, prepared: Prepared) -> Report {
-        let plugin = match self.catalogue.plugin(&self.runtime, self.journal.as_ref(), &instrument.digest).await {
-            Ok(plugin) => plugin,
-            Err(message) => return failed(Failure::Host { message }),
-        };
-        let limit = attempt.inquiry.plan.execution.attempt_timeout.map_or_else(
-            || prepared.request.limits.wall.saturating_mul(ATTEMPT_CALLS),
-            Duration::from_secs,
-        );
+    async fn call_prepared(
+        &self,
+        attempt: &Attempt<'_>,
+        instrument: &PlannedInstrument,
+        prepared: Prepared,
+    ) -> Report {
+        let plugin =
+            match self.catalogue.plugin(&self.runtime, self.journal.as_ref(), &instrument.digest).await {
+                Ok(plugin) => plugin,
+                Err(message) => return failed(Failure::Host { message }),
+            };
+        let limit =
+            attempt.inquiry.plan.execution.attempt_timeout.map_or_else(
+                || prepared.request.limits.wall.saturating_mul(ATTEMPT_CALLS),
+                Duration::from_secs,
+            );
         let call = async {
             match &prepared.step_parameters {
                 Some(parameters) => plugin.run(prepared.request, parameters).await,
@@ -110,7 +123,9 @@ impl Engine {
         };
         let mut report = match tokio::time::timeout(limit, call).await {
             Ok(report) => report,
-            Err(_) => failed(Failure::WallLimit { limit_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX) }),
+            Err(_) => {
+                failed(Failure::WallLimit { limit_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX) })
+            }
         };
         strike_out(&mut report, &prepared.secrets);
         report
@@ -128,7 +143,8 @@ impl Engine {
         let plan = &attempt.inquiry.plan;
         let mut secrets = Vec::new();
         let parameters = self.resolve(&instrument.parameters, &mut secrets)?;
-        let step_parameters = step_parameters.map(|parameters| self.resolve(parameters, &mut secrets)).transpose()?;
+        let step_parameters =
+            step_parameters.map(|parameters| self.resolve(parameters, &mut secrets)).transpose()?;
         let seed = seed(&plan.manifest_digest, id, &attempt.step.name);
         Ok(Prepared {
             request: SessionRequest {
@@ -203,11 +219,15 @@ impl Engine {
         let Some(substrate) = inquiry.plan.substrate.clone() else { return Ok(None) };
         let base = inquiry.base_dir.as_ref().map(PathBuf::from);
         let seed = seed(&inquiry.plan.manifest_digest, "", "substrate");
-        let opened =
-            tokio::task::spawn_blocking(move || inquisitor_substrate::open(&substrate, base.as_deref(), seed)).await;
+        let opened = tokio::task::spawn_blocking(move || {
+            inquisitor_substrate::open(&substrate, base.as_deref(), seed)
+        })
+        .await;
         match opened {
             Ok(Ok(source)) => Ok(Some(source)),
-            Ok(Err(error)) => Err(Failure::Unavailable { message: format!("substrate: {error}"), retry_after: None }),
+            Ok(Err(error)) => {
+                Err(Failure::Unavailable { message: format!("substrate: {error}"), retry_after: None })
+            }
             Err(error) => Err(Failure::Host { message: format!("opening the substrate: {error}") }),
         }
     }
@@ -307,13 +327,18 @@ impl Listener for Forward {
         let line = LogLine {
             level: line.level,
             message: self.strike(&line.message),
-            attributes: line.attributes.iter().map(|(name, value)| (name.clone(), self.strike(value))).collect(),
+            attributes: line
+                .attributes
+                .iter()
+                .map(|(name, value)| (name.clone(), self.strike(value)))
+                .collect(),
         };
         self.observer.event(&self.inquiry, Event::StepLog { step: self.step.clone(), line });
     }
 
     fn progress(&self, fraction: f64, message: &str) {
         let message = self.strike(message);
-        self.observer.event(&self.inquiry, Event::StepProgress { step: self.step.clone(), fraction, message });
+        self.observer
+            .event(&self.inquiry, Event::StepProgress { step: self.step.clone(), fraction, message });
     }
 }

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use inquisitor_manifest::{PluginInfo, PluginReference, Quantity, ResolveError, WantedCapability, resolve_among};
+use inquisitor_manifest::{
+    PluginInfo, PluginReference, Quantity, ResolveError, WantedCapability, resolve_among,
+};
 use inquisitor_runtime::{Capability, Description};
 use inquisitor_runtime::{Plugin, Runtime};
 
@@ -115,12 +117,16 @@ impl Catalogue {
     /// # Errors
     /// A sentence that says which file cannot be read or has changed.
     pub(crate) fn component(&self, digest: &str) -> Result<Option<Vec<u8>>, String> {
-        let Some(installed) = self.installed.iter().find(|installed| installed.plugin.digest() == digest) else {
+        let Some(installed) = self.installed.iter().find(|installed| installed.plugin.digest() == digest)
+        else {
             return Ok(None);
         };
         let bytes = read_component(&installed.path)?;
         if inquisitor_manifest::digest(&bytes) != digest {
-            return Err(format!("{} was replaced while this host was running; submit again", installed.path.display()));
+            return Err(format!(
+                "{} was replaced while this host was running; submit again",
+                installed.path.display()
+            ));
         }
         Ok(Some(bytes))
     }
@@ -151,7 +157,8 @@ impl Catalogue {
 
 impl inquisitor_manifest::Catalogue for Catalogue {
     fn resolve(&self, reference: &PluginReference) -> Result<Arc<PluginInfo>, ResolveError> {
-        let infos: Vec<Arc<PluginInfo>> = self.installed.iter().map(|installed| installed.info.clone()).collect();
+        let infos: Vec<Arc<PluginInfo>> =
+            self.installed.iter().map(|installed| installed.info.clone()).collect();
         resolve_among(&infos, reference)
     }
 

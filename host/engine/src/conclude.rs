@@ -42,7 +42,9 @@ impl Engine {
         .await;
         let (finding, artifacts) = match drawn {
             Ok(drawn) => drawn?,
-            Err(error) => return Err(EngineError::Report { name: "finding".into(), message: error.to_string() }),
+            Err(error) => {
+                return Err(EngineError::Report { name: "finding".into(), message: error.to_string() });
+            }
         };
         self.write_destinations(&inquiry, &artifacts).await?;
         self.commit(&inquiry.id, finding, artifacts).await
@@ -53,8 +55,12 @@ impl Engine {
         for (name, bytes) in artifacts {
             kept.push((name, self.journal.put_blob(bytes).await?));
         }
-        let command =
-            Command::Conclude { inquiry: id.to_owned(), finding: Box::new(finding), artifacts: kept, at: now() };
+        let command = Command::Conclude {
+            inquiry: id.to_owned(),
+            finding: Box::new(finding),
+            artifacts: kept,
+            at: now(),
+        };
         self.accept("concluding the inquiry", command).await.map(|_| ())
     }
 
@@ -64,7 +70,9 @@ impl Engine {
         let mut failures = Vec::new();
         for (position, step) in inquiry.plan.steps.iter().enumerate() {
             let Action::Observe { instrument, counts: true, .. } = &step.action else { continue };
-            let Some(record) = inquiry.steps.get(&position).and_then(|state| state.record.as_ref()) else { continue };
+            let Some(record) = inquiry.steps.get(&position).and_then(|state| state.record.as_ref()) else {
+                continue;
+            };
             let message = match &record.result {
                 StepResult::Failed(failure) => failure.to_string(),
                 StepResult::Skipped { reason } => format!("skipped: {reason}"),
@@ -102,7 +110,10 @@ impl Engine {
     async fn write_destinations(&self, inquiry: &Inquiry, artifacts: &[Artifact]) -> Result<(), EngineError> {
         for destination in &inquiry.plan.reporting.destinations {
             let Destination::File { path, .. } = destination;
-            let folder = inquiry.base_dir.as_ref().map_or_else(|| PathBuf::from(path), |base| Path::new(base).join(path));
+            let folder = inquiry
+                .base_dir
+                .as_ref()
+                .map_or_else(|| PathBuf::from(path), |base| Path::new(base).join(path));
             for (name, bytes) in artifacts {
                 let file = folder.join(name);
                 let written = async {
@@ -144,7 +155,8 @@ fn unused(taken: &[Artifact], name: &str) -> String {
     if !is_taken(name) {
         return name.to_owned();
     }
-    let (stem, ending) = name.rsplit_once('.').map_or((name, String::new()), |(stem, end)| (stem, format!(".{end}")));
+    let (stem, ending) =
+        name.rsplit_once('.').map_or((name, String::new()), |(stem, end)| (stem, format!(".{end}")));
     let mut number = 2_usize;
     loop {
         let candidate = format!("{stem}-{number}{ending}");

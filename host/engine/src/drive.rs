@@ -230,7 +230,12 @@ impl Engine {
         }
     }
 
-    async fn lease(&self, inquiry: &Inquiry, step: usize, attempt: u32) -> Result<crate::journal::Token, EngineError> {
+    async fn lease(
+        &self,
+        inquiry: &Inquiry,
+        step: usize,
+        attempt: u32,
+    ) -> Result<crate::journal::Token, EngineError> {
         let command = Command::Lease {
             inquiry: inquiry.id.clone(),
             step,
@@ -240,7 +245,10 @@ impl Engine {
         };
         match self.accept("leasing a step", command).await? {
             Applied::Leased(token) => Ok(token),
-            other => Err(crate::journal::JournalError::Storage(format!("a lease was answered by {other:?}")).into()),
+            other => {
+                Err(crate::journal::JournalError::Storage(format!("a lease was answered by {other:?}"))
+                    .into())
+            }
         }
     }
 
@@ -382,7 +390,9 @@ impl LastStates {
         let mut records: Vec<(&PlannedStep, &StepRecord)> = inquiry
             .steps
             .iter()
-            .filter_map(|(position, state)| Some((inquiry.plan.steps.get(*position)?, state.record.as_ref()?)))
+            .filter_map(|(position, state)| {
+                Some((inquiry.plan.steps.get(*position)?, state.record.as_ref()?))
+            })
             .collect();
         records.sort_by_key(|(_, record)| record.ended);
         for (step, record) in records {
@@ -472,6 +482,9 @@ mod tests {
         let steps = [step("a", &[], &[]), step("b", &[0], &[0])];
         let mut board = empty_board(&steps);
         board.finish(0, Done::Badly);
-        assert_eq!(board.skip_reason(&steps[1], &steps).as_deref(), Some("it depends on `a`, which has no result"));
+        assert_eq!(
+            board.skip_reason(&steps[1], &steps).as_deref(),
+            Some("it depends on `a`, which has no result")
+        );
     }
 }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use inquisitor_runtime::Runtime;
 use inquisitor_runtime::request::Limits;
 
-use crate::breaker::{Breakers, BreakerPolicy};
+use crate::breaker::{BreakerPolicy, Breakers};
 use crate::catalogue::Catalogue;
 use crate::journal::Journal;
 use crate::secrets::Secrets;
@@ -58,7 +58,12 @@ pub struct Engine {
 
 impl Engine {
     /// An engine that records in `journal` and takes plugins from `catalogue`.
-    pub fn new(journal: Arc<dyn Journal>, runtime: Runtime, catalogue: Arc<Catalogue>, config: EngineConfig) -> Self {
+    pub fn new(
+        journal: Arc<dyn Journal>,
+        runtime: Runtime,
+        catalogue: Arc<Catalogue>,
+        config: EngineConfig,
+    ) -> Self {
         Self {
             journal,
             runtime,

@@ -17,7 +17,11 @@ impl Engine {
     ///
     /// # Errors
     /// The first check that does not pass, and why, in a sentence.
-    pub(crate) async fn preflight(&self, inquiry: &Inquiry, cancel: &CancellationToken) -> Result<(), String> {
+    pub(crate) async fn preflight(
+        &self,
+        inquiry: &Inquiry,
+        cancel: &CancellationToken,
+    ) -> Result<(), String> {
         for check in &inquiry.plan.preflight {
             match check {
                 PreflightCheck::InstrumentAvailability => self.instruments_open(inquiry, cancel).await?,
@@ -56,7 +60,8 @@ impl Engine {
     }
 
     async fn substrate_opens(&self, inquiry: &Inquiry) -> Result<(), String> {
-        let source = self.source(inquiry).await.map_err(|failure| format!("substrate_accessibility: {failure}"))?;
+        let source =
+            self.source(inquiry).await.map_err(|failure| format!("substrate_accessibility: {failure}"))?;
         let Some(source) = source else { return Ok(()) };
         match tokio::task::spawn_blocking(move || source.columns()).await {
             Ok(Ok(_)) => Ok(()),

@@ -41,7 +41,8 @@ impl Secrets for AllowedSecrets {
         }
         // The name becomes a file name; the manifest parser admits only letters, digits and underscores, and this
         // does not rely on it.
-        let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+        let plain = !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
         if plain && let Some(directory) = &self.directory {
             let path = directory.join(name);
             if path.is_file() {
@@ -54,7 +55,9 @@ impl Secrets for AllowedSecrets {
                     .map_err(|error| format!("the secret file `{name}` cannot be read: {error}"));
             }
         }
-        std::env::var(name).map_err(|_| format!("the secret `{name}` is allowed but set neither as a file nor in the environment"))
+        std::env::var(name).map_err(|_| {
+            format!("the secret `{name}` is allowed but set neither as a file nor in the environment")
+        })
     }
 }
 
@@ -193,8 +196,10 @@ mod tests {
     fn a_file_comes_before_the_environment_and_loses_its_newline() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("PATH"), "from-file\n").unwrap();
-        let secrets =
-            AllowedSecrets { allowed: ["PATH".to_owned()].into(), directory: Some(directory.path().to_owned()) };
+        let secrets = AllowedSecrets {
+            allowed: ["PATH".to_owned()].into(),
+            directory: Some(directory.path().to_owned()),
+        };
         assert_eq!(secrets.get("PATH"), Ok("from-file".to_owned()));
     }
 }

@@ -61,7 +61,8 @@ fn verify(global: &Global, file: &Path, noted: Option<&Path>) -> anyhow::Result<
         Box::new(std::io::BufReader::new(opened))
     };
     let mut failure = None;
-    let lines = std::iter::from_fn(|| line(&mut reader).map_err(|error| failure = Some(error)).ok().flatten());
+    let lines =
+        std::iter::from_fn(|| line(&mut reader).map_err(|error| failure = Some(error)).ok().flatten());
     let verified = inquisitor_ledger::verify_export(lines, noted.as_ref());
     if let Some(error) = failure {
         return Err(error).with_context(|| format!("cannot read {}", file.display()));
@@ -70,7 +71,9 @@ fn verify(global: &Global, file: &Path, noted: Option<&Path>) -> anyhow::Result<
         Ok(checkpoint) => {
             match global.output {
                 Output::Json => print::json(&json!({ "valid": true, "checkpoint": checkpoint }))?,
-                Output::Text => print::text(&format!("valid: {} entries, root {}", checkpoint.size, checkpoint.root))?,
+                Output::Text => {
+                    print::text(&format!("valid: {} entries, root {}", checkpoint.size, checkpoint.root))?
+                }
             }
             Ok(ExitCode::SUCCESS)
         }

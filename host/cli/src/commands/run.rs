@@ -168,7 +168,11 @@ async fn show(
                     checkpoint: Some((ledger.size, ledger.root.as_str())),
                     steps: &steps,
                 };
-                print::text(&inquisitor_report::console_summary(&input, print::width(), print::color_stdout(global)))?;
+                print::text(&inquisitor_report::console_summary(
+                    &input,
+                    print::width(),
+                    print::color_stdout(global),
+                ))?;
             }
             Ok(exit::of(finding.verdict))
         }
@@ -197,7 +201,8 @@ fn aborted(reason: &Abort) -> String {
 async fn write_artifacts(conductor: &Conductor, inquiry: &Inquiry, folder: &Path) -> anyhow::Result<()> {
     let Status::Concluded { artifacts, .. } = &inquiry.status else { return Ok(()) };
     let folder = folder.join(&inquiry.id);
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     for (name, digest) in artifacts {
         let bytes = conductor.blob(digest).await?;
         let file = folder.join(name);
@@ -206,4 +211,3 @@ async fn write_artifacts(conductor: &Conductor, inquiry: &Inquiry, folder: &Path
     }
     Ok(())
 }
-

@@ -23,7 +23,9 @@ pub(crate) fn run(args: &PluginBuild) -> anyhow::Result<ExitCode> {
     };
     let components = target.join("components");
     let bytes =
-        inquisitor_component_build::build_to_file(&args.dir, &components, PROFILE, &out, &mut |line| print::note(line))?;
+        inquisitor_component_build::build_to_file(&args.dir, &components, PROFILE, &out, &mut |line| {
+            print::note(line)
+        })?;
     print::text(&format!(
         "{} ({}, sha256:{})",
         shown(&out).display(),
@@ -46,8 +48,10 @@ struct Package {
 fn package_name(dir: &Path) -> anyhow::Result<String> {
     let file = dir.join("Cargo.toml");
     let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let manifest: CargoToml = toml::from_str(&text).with_context(|| format!("{} is not valid", file.display()))?;
-    let package = manifest.package.with_context(|| format!("{} is of a workspace, not of a crate", file.display()))?;
+    let manifest: CargoToml =
+        toml::from_str(&text).with_context(|| format!("{} is not valid", file.display()))?;
+    let package =
+        manifest.package.with_context(|| format!("{} is of a workspace, not of a crate", file.display()))?;
     Ok(package.name)
 }
 

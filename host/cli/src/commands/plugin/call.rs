@@ -11,7 +11,9 @@ use inquisitor_findings::reading::{Observation, Reading, Series, Value};
 use inquisitor_manifest::Severity;
 use inquisitor_manifest::plan::Plan;
 use inquisitor_manifest::spec::Parameters;
-use inquisitor_runtime::request::{Facts, Grants, Limits, LogLine, Nondeterminism, Report, SessionRequest, Usage};
+use inquisitor_runtime::request::{
+    Facts, Grants, Limits, LogLine, Nondeterminism, Report, SessionRequest, Usage,
+};
 use serde::Serialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -61,7 +63,11 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &PluginCall)
             started: i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX),
         },
         limits: limits(&plan),
-        grants: Grants { http: plan.capabilities.http, tcp: plan.capabilities.tcp, files: plan.capabilities.files },
+        grants: Grants {
+            http: plan.capabilities.http,
+            tcp: plan.capabilities.tcp,
+            files: plan.capabilities.files,
+        },
         substrate,
         state: None,
         nondeterminism: Nondeterminism::Seeded(seed(args.seed)),

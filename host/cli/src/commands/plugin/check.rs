@@ -11,7 +11,11 @@ use crate::args::{Global, Output, PluginCheck};
 use crate::settings::Settings;
 use crate::{exit, host, print};
 
-pub(crate) async fn run(global: &Global, settings: &Settings, args: &PluginCheck) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    global: &Global,
+    settings: &Settings,
+    args: &PluginCheck,
+) -> anyhow::Result<ExitCode> {
     let bytes = read_component(&args.file).map_err(anyhow::Error::msg)?;
     let runtime = host::runtime(args.cache_dir.as_deref(), settings)?;
     let report = runtime.check(&bytes).await;
@@ -36,7 +40,11 @@ fn text(report: &CheckReport) -> anyhow::Result<String> {
     }
     match &report.description {
         Some(description) if report.is_ok() => {
-            writeln!(out, "ok: {} {} is an instrument that this host runs", description.name, description.version)?;
+            writeln!(
+                out,
+                "ok: {} {} is an instrument that this host runs",
+                description.name, description.version
+            )?;
         }
         _ => writeln!(out, "not an instrument that this host runs")?,
     }

@@ -19,11 +19,16 @@ struct Document<'a> {
     description: &'a Description,
 }
 
-pub(crate) async fn run(global: &Global, settings: &Settings, args: &PluginInspect) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    global: &Global,
+    settings: &Settings,
+    args: &PluginInspect,
+) -> anyhow::Result<ExitCode> {
     let bytes = read_component(&args.file).map_err(anyhow::Error::msg)?;
     let runtime = host::runtime(args.cache_dir.as_deref(), settings)?;
     let plugin = runtime.load(&bytes).await?;
-    let document = Document { digest: plugin.digest(), bytes: bytes.len(), description: plugin.description() };
+    let document =
+        Document { digest: plugin.digest(), bytes: bytes.len(), description: plugin.description() };
     match global.output {
         Output::Json => print::json(&document)?,
         Output::Text => print::text(&text(&document)?)?,
@@ -42,11 +47,20 @@ fn text(document: &Document<'_>) -> anyhow::Result<String> {
     writeln!(out, "digest          sha256:{}", document.digest)?;
     writeln!(out, "size            {}", print::bytes(document.bytes as u64))?;
     writeln!(out, "minimum memory  {}", print::bytes(description.minimum_memory))?;
-    let lifecycle = [("calibrate", description.lifecycle.calibrate), ("checkpoint", description.lifecycle.checkpoint)];
+    let lifecycle =
+        [("calibrate", description.lifecycle.calibrate), ("checkpoint", description.lifecycle.checkpoint)];
     let lifecycle: Vec<&str> = lifecycle.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
-    writeln!(out, "lifecycle       {}", if lifecycle.is_empty() { "observe only".to_owned() } else { lifecycle.join(", ") })?;
+    writeln!(
+        out,
+        "lifecycle       {}",
+        if lifecycle.is_empty() { "observe only".to_owned() } else { lifecycle.join(", ") }
+    )?;
     let wanted: Vec<String> = description.capabilities.iter().map(wanted).collect();
-    writeln!(out, "would like      {}", if wanted.is_empty() { "nothing beyond the sandbox".to_owned() } else { wanted.join(", ") })?;
+    writeln!(
+        out,
+        "would like      {}",
+        if wanted.is_empty() { "nothing beyond the sandbox".to_owned() } else { wanted.join(", ") }
+    )?;
     writeln!(out, "\nquantities")?;
     for quantity in &description.quantities {
         writeln!(out, "  {} [{}]  {}", quantity.name, quantity.unit, quantity.description)?;

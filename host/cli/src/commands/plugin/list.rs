@@ -18,7 +18,11 @@ struct Row<'a> {
     path: String,
 }
 
-pub(crate) async fn run(global: &Global, settings: &Settings, sources: &PluginSources) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    global: &Global,
+    settings: &Settings,
+    sources: &PluginSources,
+) -> anyhow::Result<ExitCode> {
     let runtime = host::runtime(sources.cache_dir.as_deref(), settings)?;
     let catalogue = host::catalogue(&runtime, sources, settings).await;
     let rows: Vec<Row<'_>> = catalogue
@@ -39,12 +43,20 @@ pub(crate) async fn run(global: &Global, settings: &Settings, sources: &PluginSo
     match global.output {
         Output::Json => print::json(&rows)?,
         Output::Text => {
-            let width = |column: fn(&Row<'_>) -> String| rows.iter().map(|row| column(row).len()).max().unwrap_or(0);
+            let width =
+                |column: fn(&Row<'_>) -> String| rows.iter().map(|row| column(row).len()).max().unwrap_or(0);
             let names = width(|row| row.name.to_owned());
             let versions = width(|row| row.version.to_owned());
             for row in &rows {
-                let also = if row.aliases.is_empty() { String::new() } else { format!(" (also {})", row.aliases.join(", ")) };
-                print::text(&format!("{:names$}  {:versions$}  {}{also}", row.name, row.version, row.summary))?;
+                let also = if row.aliases.is_empty() {
+                    String::new()
+                } else {
+                    format!(" (also {})", row.aliases.join(", "))
+                };
+                print::text(&format!(
+                    "{:names$}  {:versions$}  {}{also}",
+                    row.name, row.version, row.summary
+                ))?;
             }
             if rows.is_empty() {
                 print::note("no plugins; name a folder with --plugin-dir or a file with --plugin");

@@ -30,7 +30,8 @@ pub(crate) fn run(args: &PluginNew) -> anyhow::Result<ExitCode> {
     for (name, template) in TEMPLATE {
         let text = template.replace("{{name}}", &args.name).replace("{{sdk}}", &dependency);
         let file = folder.join(name);
-        let written = file.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&file, text));
+        let written =
+            file.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&file, text));
         written.with_context(|| format!("cannot write {}", file.display()))?;
     }
     print::text(&format!(
@@ -43,9 +44,12 @@ pub(crate) fn run(args: &PluginNew) -> anyhow::Result<ExitCode> {
 
 fn check_name(name: &str) -> anyhow::Result<()> {
     let starts_well = name.starts_with(|first: char| first.is_ascii_lowercase());
-    let is_plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    let is_plain =
+        name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     if !starts_well || !is_plain || name.ends_with('-') || name.len() > MAX_NAME {
-        bail!("`{name}` is not a name for an instrument: lower-case letters, digits and hyphens, a letter first, at most {MAX_NAME}");
+        bail!(
+            "`{name}` is not a name for an instrument: lower-case letters, digits and hyphens, a letter first, at most {MAX_NAME}"
+        );
     }
     Ok(())
 }
