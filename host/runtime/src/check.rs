@@ -61,7 +61,7 @@ pub(crate) fn report(
     size: usize,
     digest: String,
     found: Option<&Inspection>,
-    problems: Vec<LoadError>,
+    problems: &[LoadError],
     description: Option<Description>,
 ) -> CheckReport {
     let mut findings: Vec<Finding> = problems

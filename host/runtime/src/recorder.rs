@@ -163,9 +163,9 @@ fn digest_batch(hash: &mut Sha256, batch: &Batch) {
     hash.update((batch.columns.len() as u64).to_le_bytes());
     for column in &batch.columns {
         match &column.values {
-            ColumnValues::Number(values) => words(hash, b'n', values, |value| value.to_le_bytes()),
-            ColumnValues::Integer(values) => words(hash, b'i', values, |value| value.to_le_bytes()),
-            ColumnValues::Timestamp(values) => words(hash, b't', values, |value| value.to_le_bytes()),
+            ColumnValues::Number(values) => words(hash, b'n', values, f64::to_le_bytes),
+            ColumnValues::Integer(values) => words(hash, b'i', values, i64::to_le_bytes),
+            ColumnValues::Timestamp(values) => words(hash, b't', values, i64::to_le_bytes),
             ColumnValues::Boolean(values) => {
                 hash.update(b"b");
                 let bytes: Vec<u8> = values.iter().map(|value| u8::from(*value)).collect();

@@ -146,7 +146,7 @@ impl Runtime {
         let caps = self.0.caps();
         let digest = hex::encode(Sha256::digest(component));
         match inspect(component) {
-            Err(error) => check::report(component.len(), digest, None, vec![error], None),
+            Err(error) => check::report(component.len(), digest, None, &[error], None),
             Ok(found) => {
                 let problems = found.problems(caps.memory, caps.table_elements);
                 if problems.is_empty() {
@@ -155,9 +155,9 @@ impl Runtime {
                         Err(error) => (vec![error], None),
                     };
                     let description = plugin.as_ref().map(|plugin| plugin.description().clone());
-                    check::report(component.len(), digest, Some(&found), problems, description)
+                    check::report(component.len(), digest, Some(&found), &problems, description)
                 } else {
-                    check::report(component.len(), digest, Some(&found), problems, None)
+                    check::report(component.len(), digest, Some(&found), &problems, None)
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! What a component that misbehaves comes to: an outcome with a name, and a host that goes on.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests, which clippy does not take for tests.
+
 mod support;
 
 use std::time::{Duration, Instant};
@@ -9,8 +11,7 @@ use inquisitor_runtime::outcome::Failure;
 use inquisitor_runtime::request::{Limits, SessionRequest};
 use serde_json::json;
 use support::{
-    Ear, assert_well, failure, guest, hostile, misbehave, number, parameters, request, runtime,
-    with_core_module,
+    assert_well, failure, guest, hostile, misbehave, number, parameters, request, runtime, with_core_module,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -378,12 +379,6 @@ async fn a_listener_hears_no_more_than_the_limit() {
     let mut request = limited(|l| l.log_bytes = 1000);
     request.listener = Some(ear.clone());
     misbehave(request, json!({"behaviour": "log-flood", "count": 1000})).await;
-    let heard = Ear::lines(&ear);
+    let heard = ear.lines.lock().unwrap().len();
     assert!((1..=1000 / 64).contains(&heard), "{heard}");
-}
-
-impl Ear {
-    fn lines(&self) -> usize {
-        self.lines.lock().unwrap().len()
-    }
 }

@@ -1,5 +1,7 @@
 //! What becomes of bytes that somebody uploads as a plugin.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests, which clippy does not take for tests.
+
 mod support;
 
 use std::fmt::Write as _;

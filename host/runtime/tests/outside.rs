@@ -1,6 +1,8 @@
 //! What a component reaches outside of itself: clocks, randomness, files, network. Everything links; only what is granted
 //! works; what is refused has a name; what was observed can be given again.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests, which clippy does not take for tests.
+
 mod support;
 
 use std::sync::Arc;

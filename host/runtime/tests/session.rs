@@ -1,5 +1,7 @@
 //! The life of a well-behaved session.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests, which clippy does not take for tests.
+
 mod support;
 
 use std::sync::Arc;

@@ -42,6 +42,7 @@ pub(crate) struct Data {
     rows: usize,
 }
 
+#[allow(unreachable_pub)] // The generated bindings re-export it.
 pub struct Reader {
     left: usize,
 }

@@ -5,7 +5,7 @@
 //! guest: parse two JSON documents, pull one batch of eight rows, give one reading. Bare wasmtime has no limits, no meter, no
 //! record, no log and no checks. Compare the rows of one run, never with those of another.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;
 use std::path::PathBuf;

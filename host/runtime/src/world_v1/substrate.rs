@@ -9,7 +9,9 @@ use wasmtime::component::Resource;
 
 use super::own::substrate::{self, SubstrateError};
 use super::own::types::Value;
+use crate::call::Ended;
 use crate::guest::Guest;
+use crate::outcome::Failure;
 
 /// Columns and conditions of one selection. A source has few; the guest says how many it asks for.
 const MAX_SELECTED: usize = 4_096;
@@ -31,7 +33,10 @@ async fn off_thread<T: Send + 'static>(
 ) -> wasmtime::Result<T> {
     if may_block {
         let done = tokio::task::spawn_blocking(work).await;
-        done.map_err(|error| wasmtime::format_err!("the data source failed: {error}"))
+        // The source's own fault, whatever it was; not the guest's.
+        done.map_err(|error| {
+            Ended(Failure::Host { message: format!("the data source failed: {error}") }).into()
+        })
     } else {
         Ok(work())
     }

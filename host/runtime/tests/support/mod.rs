@@ -1,6 +1,6 @@
 //! What the tests of the sandbox share: a runtime that compiles in a child of the test program, the guests, requests.
 
-#![allow(dead_code, missing_docs)] // Each test program uses a part of it.
+#![allow(dead_code, missing_docs, clippy::unwrap_used)] // Each test program uses a part of it.
 
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex};
