@@ -7,8 +7,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use inquisitor_manifest::spec::Manifest;
 use inquisitor_manifest::{
-    PluginInfo, PluginReference, Quantity, ResolveError, WantedCapability, resolve_among,
+    ParameterOwner, ParameterProblem, PluginInfo, PluginReference, Quantity, ResolveError, WantedCapability,
+    resolve_among,
 };
 use inquisitor_runtime::{Capability, Description};
 use inquisitor_runtime::{Plugin, Runtime};
@@ -168,6 +170,45 @@ impl inquisitor_manifest::Catalogue for Catalogue {
 
     fn check_expression(&self, text: &str) -> Result<(), String> {
         inquisitor_findings::check_expression(text)
+    }
+
+    fn check_parameters(&self, manifest: &Manifest) -> Vec<ParameterProblem> {
+        let mut problems = Vec::new();
+        let mut add =
+            |owner, pointer: String, message| problems.push(ParameterProblem { owner, pointer, message });
+        if let Some(substrate) = &manifest.substrate {
+            for problem in inquisitor_substrate::check_parameters(substrate) {
+                add(ParameterOwner::Substrate, problem.pointer, problem.message);
+            }
+        }
+        for (index, test) in manifest.analysis.statistical.iter().enumerate() {
+            for problem in inquisitor_findings::analysis::check_parameters(test) {
+                add(
+                    ParameterOwner::Test(index),
+                    format!("/parameters/{}", problem.parameter),
+                    problem.message,
+                );
+            }
+        }
+        for (index, chart) in manifest.analysis.visualizations.iter().enumerate() {
+            for problem in inquisitor_report::check_chart(chart) {
+                add(
+                    ParameterOwner::Visualization(index),
+                    format!("/parameters{}", problem.pointer),
+                    problem.message,
+                );
+            }
+        }
+        for (index, artifact) in manifest.reporting.artifacts.iter().enumerate() {
+            for problem in inquisitor_report::check_artifact(artifact) {
+                add(
+                    ParameterOwner::Artifact(index),
+                    format!("/parameters{}", problem.pointer),
+                    problem.message,
+                );
+            }
+        }
+        problems
     }
 }
 

@@ -30,8 +30,8 @@ mod units;
 mod yaml;
 
 pub use catalogue::{
-    Catalogue, PluginInfo, PluginReference, Quantity, ReferenceError, ResolveError, Selector,
-    WantedCapability, resolve_among,
+    Catalogue, ParameterOwner, ParameterProblem, PluginInfo, PluginReference, Quantity, ReferenceError,
+    ResolveError, Selector, WantedCapability, resolve_among,
 };
 pub use compile::{MAX_EDGES, MAX_INSTRUMENTS, MAX_STEPS, Validated, compile, validate};
 pub use diagnostic::{Code, Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Related, Severity};

@@ -72,7 +72,7 @@ fn verify(global: &Global, file: &Path, noted: Option<&Path>) -> anyhow::Result<
             match global.output {
                 Output::Json => print::json(&json!({ "valid": true, "checkpoint": checkpoint }))?,
                 Output::Text => {
-                    print::text(&format!("valid: {} entries, root {}", checkpoint.size, checkpoint.root))?
+                    print::text(&format!("valid: {} entries, root {}", checkpoint.size, checkpoint.root))?;
                 }
             }
             Ok(ExitCode::SUCCESS)

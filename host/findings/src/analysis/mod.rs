@@ -144,6 +144,23 @@ pub fn name(test: TestKind) -> &'static str {
     }
 }
 
+/// A parameter that a test refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParameterProblem {
+    /// Its name.
+    pub parameter: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+/// Every parameter of a test that is unknown or of the wrong type.
+pub fn check_parameters(test: &StatisticalTest) -> Vec<ParameterProblem> {
+    Given::problems(name(test.test), &test.parameters, known(test.test))
+        .into_iter()
+        .map(|(parameter, message)| ParameterProblem { parameter, message })
+        .collect()
+}
+
 /// Parameters that a test knows.
 pub fn known(test: TestKind) -> &'static [&'static str] {
     match test {

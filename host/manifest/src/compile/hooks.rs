@@ -1,8 +1,11 @@
-//! Units and expressions: the catalogue judges them, this says where they are.
+//! Units, expressions and the parameters of substrate, tests, charts and reports: the catalogue judges them, this says
+//! where they are.
 
 use std::collections::HashMap;
 
 use super::Compiler;
+use super::parameters::path_of;
+use crate::catalogue::{ParameterOwner, ParameterProblem};
 use crate::diagnostic::{Code, quote};
 use crate::tree::At;
 
@@ -30,6 +33,37 @@ impl<'a> Compiler<'a> {
         for range in self.field(&["belief", "observe"]).into_iter().flat_map(At::entries) {
             self.unit(range, &format!("belief.observe.{}", range.key_text()), &mut judged);
         }
+        for problem in self.catalogue.check_parameters(self.manifest) {
+            self.refused_parameter(&problem);
+        }
+    }
+
+    fn refused_parameter(&mut self, problem: &ParameterProblem) {
+        let (keys, item): (&[&str], Option<(usize, usize)>) = match problem.owner {
+            ParameterOwner::Substrate => (&["substrate", "source"], None),
+            ParameterOwner::Test(index) => {
+                (&["analysis", "statistical"], Some((index, self.manifest.analysis.statistical.len())))
+            }
+            ParameterOwner::Visualization(index) => {
+                (&["analysis", "visualizations"], Some((index, self.manifest.analysis.visualizations.len())))
+            }
+            ParameterOwner::Artifact(index) => {
+                (&["reporting", "artifacts"], Some((index, self.manifest.reporting.artifacts.len())))
+            }
+        };
+        let mut owner = self.field(keys);
+        let mut path = keys.join(".");
+        if let Some((index, count)) = item {
+            // An item with mistakes of its own is not in the manifest, and then positions do not tell which is meant.
+            if owner.is_some_and(|list| list.items().count() != count) {
+                return;
+            }
+            owner = owner.and_then(|list| list.items().nth(index));
+            path = format!("{path}[{index}]");
+        }
+        let at = owner.map(|owner| owner.pointer(&problem.pointer));
+        let path = format!("{path}{}", path_of(owner, &problem.pointer));
+        self.complain(at, &path, Code::InvalidParameter, problem.message.clone(), None);
     }
 
     fn unit(&mut self, at: At<'a>, path: &str, judged: &mut HashMap<&'a str, Result<(), String>>) {

@@ -267,7 +267,7 @@ fn count(parameters: &Parameters) -> usize {
 }
 
 /// A JSON Pointer as the rest of a path.
-fn path_of(root: Option<At<'_>>, pointer: &str) -> String {
+pub(super) fn path_of(root: Option<At<'_>>, pointer: &str) -> String {
     let mut path = String::new();
     let mut at = root;
     for token in pointer.split('/').skip(1) {

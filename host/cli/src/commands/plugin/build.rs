@@ -24,7 +24,7 @@ pub(crate) fn run(args: &PluginBuild) -> anyhow::Result<ExitCode> {
     let components = target.join("components");
     let bytes =
         inquisitor_component_build::build_to_file(&args.dir, &components, PROFILE, &out, &mut |line| {
-            print::note(line)
+            print::note(line);
         })?;
     print::text(&format!(
         "{} ({}, sha256:{})",
