@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use inquisitor_manifest::{Diagnostics, Style, Validated, render, validate};
+use inquisitor_manifest::{Diagnostic, Diagnostics, Style, Validated, render, validate};
 use serde::Serialize;
 
 use crate::args::{Global, Output, Validate};
@@ -14,12 +14,23 @@ use crate::{exit, host, input, print};
 pub(crate) struct Report<'a> {
     file: &'a str,
     valid: bool,
-    diagnostics: &'a Diagnostics,
+    errors: usize,
+    warnings: usize,
+    /// Diagnostics beyond the bound, counted only.
+    omitted: usize,
+    diagnostics: &'a [Diagnostic],
 }
 
 impl<'a> Report<'a> {
     pub(crate) fn new(file: &'a str, diagnostics: &'a Diagnostics) -> Self {
-        Self { file, valid: !diagnostics.has_errors(), diagnostics }
+        Self {
+            file,
+            valid: !diagnostics.has_errors(),
+            errors: diagnostics.errors(),
+            warnings: diagnostics.warnings(),
+            omitted: diagnostics.omitted(),
+            diagnostics: diagnostics.as_slice(),
+        }
     }
 }
 
