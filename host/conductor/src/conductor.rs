@@ -25,10 +25,11 @@ use crate::network::Network;
 use crate::propose::Proposer;
 use crate::raft::{Member, Raft};
 use crate::read::{self, Summary};
+use crate::snapshot;
 use crate::state::{self, StateMachine, blocking};
 
 /// Log entries after which a snapshot is made and the log before it purged. A snapshot copies the whole state, so it must not
-/// be frequent; each entry holds at least one command, so the log's file stays in the tens of megabytes.
+/// be frequent. Where entries are large, the log's size asks for one before ([`crate::propose`]).
 const SNAPSHOT_EVERY: u64 = 20_000;
 /// Entries that stay in the log after a snapshot, so that a member a little behind gets entries and no snapshot.
 const KEEP_IN_LOG: u64 = 1_000;
@@ -122,17 +123,18 @@ impl Conductor {
             let log = RaftLog::open(&layout.log)?;
             let state = Arc::new(state::open(&layout.state)?);
             let identity = Identity::load(&state, &config.node_name)?;
+            let snapshot = layout.snapshots.join(snapshot::CURRENT);
             let machine = StateMachine::new(state.clone(), layout.snapshots)?;
-            Ok((log, state, machine, identity, Blobs::new(layout.blobs)))
+            Ok((log, state, machine, identity, Blobs::new(layout.blobs), snapshot))
         });
-        let (log_store, state, machine, identity, blobs) = opened.await?;
+        let (log_store, state, machine, identity, blobs, snapshot) = opened.await?;
         let log = log_store.shared();
         let raft_config = Arc::new(raft_config_source.raft(&identity.cluster.to_string())?);
         let raft = Raft::new(identity.node_id, raft_config, Network, log_store, machine)
             .await
             .map_err(|error| ConductorError::Consensus(format!("cannot start: {error}")))?;
         lead(&raft, &identity).await?;
-        let proposer = Proposer::start(raft.clone());
+        let proposer = Proposer::start(raft.clone(), snapshot);
         Ok(Self { identity, raft, proposer, state, log, blobs })
     }
 

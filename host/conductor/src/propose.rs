@@ -1,5 +1,6 @@
 //! Group commit: commands that arrive while one batch is being committed go together into the next.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -23,6 +24,11 @@ const MAX_BATCH_BYTES: usize = 4 << 20;
 /// other is applied. With fewer, both would only share what the disk can do.
 const SECOND_BATCH_FROM: usize = 32;
 
+/// Bytes of batches after which a snapshot is asked for, so that the log can be purged; but not before they are as many as
+/// the last snapshot's, lest copying the state become most of the work. Entries alone are no measure: each may be small or
+/// hold hundreds of commands.
+const SNAPSHOT_FROM_BYTES: u64 = 64 << 20;
+
 type Answer = oneshot::Sender<Result<Applied, JournalError>>;
 
 struct Waiting {
@@ -37,9 +43,10 @@ pub(crate) struct Proposer {
 }
 
 impl Proposer {
-    pub(crate) fn start(raft: Raft) -> Self {
+    /// Starts the task. `snapshot` is the file whose size says how much a snapshot copies.
+    pub(crate) fn start(raft: Raft, snapshot: PathBuf) -> Self {
         let (queue, waiting) = mpsc::channel(MAX_WAITING);
-        let task = tokio::spawn(run(raft, waiting));
+        let task = tokio::spawn(run(raft, snapshot, waiting));
         Self { queue: Mutex::new(Some(queue)), task: Mutex::new(Some(task)) }
     }
 
@@ -91,8 +98,28 @@ impl Pending {
     }
 }
 
-async fn run(raft: Raft, mut waiting: mpsc::Receiver<Waiting>) {
+/// How much the log has grown since the last snapshot was asked for.
+struct Growth {
+    bytes: u64,
+    snapshot: PathBuf,
+}
+
+impl Growth {
+    /// Counts a batch; says whether a snapshot is due.
+    fn is_due(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes as u64;
+        let due = self.bytes >= SNAPSHOT_FROM_BYTES
+            && self.bytes >= std::fs::metadata(&self.snapshot).map_or(0, |metadata| metadata.len());
+        if due {
+            self.bytes = 0;
+        }
+        due
+    }
+}
+
+async fn run(raft: Raft, snapshot: PathBuf, mut waiting: mpsc::Receiver<Waiting>) {
     let mut pending = Pending::default();
+    let mut growth = Growth { bytes: 0, snapshot };
     let mut in_flight = JoinSet::new();
     let mut open = true;
     while open || !pending.commands.is_empty() || !in_flight.is_empty() {
@@ -118,8 +145,12 @@ async fn run(raft: Raft, mut waiting: mpsc::Receiver<Waiting>) {
             _ => false,
         };
         if begin {
-            let batch = std::mem::take(&mut pending).commands;
-            in_flight.spawn(commit(raft.clone(), batch));
+            let batch = std::mem::take(&mut pending);
+            let due = growth.is_due(batch.bytes);
+            in_flight.spawn(commit(raft.clone(), batch.commands));
+            if due && let Err(error) = raft.trigger().snapshot().await {
+                tracing::warn!(%error, "a snapshot could not be asked for; the log grows on");
+            }
         }
     }
 }
@@ -161,5 +192,22 @@ fn describe(error: &RaftError<u64, ClientWriteError<u64, Member>>) -> String {
         }
         RaftError::APIError(error) => error.to_string(),
         RaftError::Fatal(error) => format!("this member has stopped: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_due_by_the_bytes_of_the_log_and_of_the_last_snapshot() {
+        let dir = tempfile::tempdir().unwrap();
+        let snapshot = dir.path().join("current.snap");
+        let mut growth = Growth { bytes: 0, snapshot: snapshot.clone() };
+        let part = SNAPSHOT_FROM_BYTES as usize / 2;
+        assert_eq!([part, part, part, part].map(|bytes| growth.is_due(bytes)), [false, true, false, true]);
+        let file = std::fs::File::create(&snapshot).unwrap();
+        file.set_len(SNAPSHOT_FROM_BYTES * 2).unwrap();
+        assert_eq!([part, part, part, part].map(|bytes| growth.is_due(bytes)), [false, false, false, true]);
     }
 }

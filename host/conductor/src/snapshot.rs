@@ -35,7 +35,8 @@ const END: u8 = u8::MAX;
 const MAX_META_BYTES: u32 = 1 << 20;
 /// Bytes of one key or value. Values are at most a command's parts.
 const MAX_ROW_BYTES: u32 = 64 << 20;
-const CURRENT: &str = "current.snap";
+/// The last snapshot.
+pub(crate) const CURRENT: &str = "current.snap";
 
 /// Builds snapshots beside a running state machine.
 pub(crate) struct Builder {
