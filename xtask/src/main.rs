@@ -4,6 +4,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bench;
 mod demo;
 mod plugins;
 mod process;
@@ -27,6 +28,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Run every check: format, lints, documentation, licences, components, tests.
     Test(test::Arguments),
+    /// Run the benchmarks.
+    Bench(bench::Arguments),
     /// Build the plugins, the examples' components and the test guests.
     Plugins(plugins::Arguments),
 }
@@ -35,6 +38,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Demo(arguments) => demo::run_demo(&repository(), &arguments),
         Command::Test(arguments) => test::run_tests(&repository(), &arguments),
+        Command::Bench(arguments) => bench::run_benches(&repository(), &arguments),
         Command::Plugins(arguments) => plugins::run(&repository(), &arguments),
     }
 }

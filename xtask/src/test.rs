@@ -35,6 +35,18 @@ pub(crate) fn run_tests(repository: &Path, arguments: &Arguments) -> anyhow::Res
     part("binary", || run(cargo(repository).args(["build", "--package", "inquisitor"])))?;
     part("tests", || tests(repository))?;
     part("documentation tests", || run(cargo(repository).args(["test", "--workspace", "--doc"])))?;
+    // It builds a crate of its own from nothing, so it is not among the tests that run every time.
+    part("template of an instrument", || {
+        run(cargo(repository).args([
+            "test",
+            "--package",
+            "inquisitor-sdk",
+            "--test",
+            "template",
+            "--",
+            "--ignored",
+        ]))
+    })?;
     if !arguments.quick {
         part("reproducible components", || plugins::run(repository, &plugins::Arguments::reproducible()))?;
     }

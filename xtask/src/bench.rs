@@ -1,0 +1,65 @@
+//! `cargo xtask bench`: the benchmarks, by the part they measure.
+
+use std::path::Path;
+
+use crate::plugins;
+use crate::process::{cargo, run};
+
+/// Run benchmarks. Each compares with a baseline in the same run; figures of different runs do not compare.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// What to measure; everything where none is named.
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+    /// Run each benchmark once, to see that it works.
+    #[arg(long)]
+    smoke: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// An observation through the sandbox against bare wasmtime; loading; numbers from the substrate.
+    Runtime,
+    /// Parsing, validating and compiling a manifest of 10,000 steps.
+    Manifest,
+    /// Falsification and arbitration of 100,000 readings.
+    Findings,
+    /// Appending to the Merkle log.
+    Ledger,
+    /// Durable commands against a bare redb loop with group commit; opening a data directory.
+    Conductor,
+    /// A csv file against the bare csv reader.
+    Substrate,
+}
+
+impl Part {
+    const ALL: [Self; 6] =
+        [Self::Runtime, Self::Manifest, Self::Findings, Self::Ledger, Self::Conductor, Self::Substrate];
+
+    fn package(self) -> &'static str {
+        match self {
+            Self::Runtime => "inquisitor-runtime",
+            Self::Manifest => "inquisitor-manifest",
+            Self::Findings => "inquisitor-findings",
+            Self::Ledger => "inquisitor-ledger",
+            Self::Conductor => "inquisitor-conductor",
+            Self::Substrate => "inquisitor-substrate",
+        }
+    }
+}
+
+pub(crate) fn run_benches(repository: &Path, arguments: &Arguments) -> anyhow::Result<()> {
+    let parts = if arguments.parts.is_empty() { Part::ALL.to_vec() } else { arguments.parts.clone() };
+    if parts.contains(&Part::Runtime) {
+        plugins::run(repository, &plugins::Arguments::default())?;
+    }
+    for part in parts {
+        let mut bench = cargo(repository);
+        bench.args(["bench", "--package", part.package(), "--benches"]);
+        if arguments.smoke {
+            bench.args(["--", "--test"]);
+        }
+        run(&mut bench)?;
+    }
+    Ok(())
+}
