@@ -36,14 +36,15 @@ impl Part {
     const ALL: [Self; 6] =
         [Self::Runtime, Self::Manifest, Self::Findings, Self::Ledger, Self::Conductor, Self::Substrate];
 
-    fn package(self) -> &'static str {
+    /// The crate and its benchmark.
+    fn target(self) -> (&'static str, &'static str) {
         match self {
-            Self::Runtime => "inquisitor-runtime",
-            Self::Manifest => "inquisitor-manifest",
-            Self::Findings => "inquisitor-findings",
-            Self::Ledger => "inquisitor-ledger",
-            Self::Conductor => "inquisitor-conductor",
-            Self::Substrate => "inquisitor-substrate",
+            Self::Runtime => ("inquisitor-runtime", "observe"),
+            Self::Manifest => ("inquisitor-manifest", "validate"),
+            Self::Findings => ("inquisitor-findings", "conclude"),
+            Self::Ledger => ("inquisitor-ledger", "append"),
+            Self::Conductor => ("inquisitor-conductor", "append"),
+            Self::Substrate => ("inquisitor-substrate", "csv"),
         }
     }
 }
@@ -55,7 +56,8 @@ pub(crate) fn run_benches(repository: &Path, arguments: &Arguments) -> anyhow::R
     }
     for part in parts {
         let mut bench = cargo(repository);
-        bench.args(["bench", "--package", part.package(), "--benches"]);
+        let (package, name) = part.target();
+        bench.args(["bench", "--package", package, "--bench", name]);
         if arguments.smoke {
             bench.args(["--", "--test"]);
         }
