@@ -172,44 +172,32 @@ impl inquisitor_manifest::Catalogue for Catalogue {
         inquisitor_findings::check_expression(text)
     }
 
-    fn check_parameters(&self, manifest: &Manifest) -> Vec<ParameterProblem> {
-        let mut problems = Vec::new();
-        let mut add =
-            |owner, pointer: String, message| problems.push(ParameterProblem { owner, pointer, message });
-        if let Some(substrate) = &manifest.substrate {
-            for problem in inquisitor_substrate::check_parameters(substrate) {
-                add(ParameterOwner::Substrate, problem.pointer, problem.message);
-            }
-        }
-        for (index, test) in manifest.analysis.statistical.iter().enumerate() {
-            for problem in inquisitor_findings::analysis::check_parameters(test) {
-                add(
-                    ParameterOwner::Test(index),
-                    format!("/parameters/{}", problem.parameter),
-                    problem.message,
-                );
-            }
-        }
-        for (index, chart) in manifest.analysis.visualizations.iter().enumerate() {
-            for problem in inquisitor_report::check_chart(chart) {
-                add(
-                    ParameterOwner::Visualization(index),
-                    format!("/parameters{}", problem.pointer),
-                    problem.message,
-                );
-            }
-        }
-        for (index, artifact) in manifest.reporting.artifacts.iter().enumerate() {
-            for problem in inquisitor_report::check_artifact(artifact) {
-                add(
-                    ParameterOwner::Artifact(index),
-                    format!("/parameters{}", problem.pointer),
-                    problem.message,
-                );
-            }
-        }
-        problems
+    fn check_parameters(&self, manifest: &Manifest) -> Vec<(ParameterOwner, ParameterProblem)> {
+        let substrate = manifest.substrate.iter().flat_map(|substrate| {
+            let problems = inquisitor_substrate::check_parameters(substrate);
+            problems.into_iter().map(|problem| (ParameterOwner::Substrate, problem))
+        });
+        let tests = manifest.analysis.statistical.iter().enumerate().flat_map(|(index, test)| {
+            let problems = inquisitor_findings::analysis::check_parameters(test);
+            problems.into_iter().map(move |problem| (ParameterOwner::Test(index), problem))
+        });
+        let charts = manifest.analysis.visualizations.iter().enumerate().flat_map(|(index, chart)| {
+            let problems = inquisitor_report::check_chart(chart);
+            problems
+                .into_iter()
+                .map(move |problem| (ParameterOwner::Visualization(index), in_parameters(problem)))
+        });
+        let artifacts = manifest.reporting.artifacts.iter().enumerate().flat_map(|(index, artifact)| {
+            let problems = inquisitor_report::check_artifact(artifact);
+            problems.into_iter().map(move |problem| (ParameterOwner::Artifact(index), in_parameters(problem)))
+        });
+        substrate.chain(tests).chain(charts).chain(artifacts).collect()
     }
+}
+
+/// Reports speak of their parameters, manifests of the object that holds them.
+fn in_parameters(problem: ParameterProblem) -> ParameterProblem {
+    ParameterProblem { pointer: format!("/parameters{}", problem.pointer), ..problem }
 }
 
 fn info(plugin: &Plugin) -> PluginInfo {

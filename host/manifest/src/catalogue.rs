@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::diagnostic::nearest;
+use crate::problem::ParameterProblem;
 use crate::spec::Manifest;
 
 /// An installed plugin, as the compiler needs to know it.
@@ -76,22 +77,12 @@ pub trait Catalogue {
     /// It is none; the message says why.
     fn check_expression(&self, text: &str) -> Result<(), String>;
 
-    /// What is wrong with parameters that no plugin consumes: those of the substrate, of tests, charts and reports. A
-    /// catalogue that knows none of their consumers has nothing to say.
-    fn check_parameters(&self, _manifest: &Manifest) -> Vec<ParameterProblem> {
+    /// What is wrong with parameters that no plugin consumes: those of the substrate, of tests, charts and reports.
+    /// Pointers lead into the owner's object, as `/parameters/samples`. A catalogue that knows none of the consumers has
+    /// nothing to say.
+    fn check_parameters(&self, _manifest: &Manifest) -> Vec<(ParameterOwner, ParameterProblem)> {
         Vec::new()
     }
-}
-
-/// A parameter that its consumer refuses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParameterProblem {
-    /// Whose parameter it is.
-    pub owner: ParameterOwner,
-    /// JSON Pointer into the owner's object, such as `/parameters/samples`.
-    pub pointer: String,
-    /// What is wrong and what would be right.
-    pub message: String,
 }
 
 /// Who has parameters beside instruments and steps. Positions are those of the manifest's lists.

@@ -17,6 +17,7 @@ mod format;
 mod lower;
 mod parsed;
 pub mod plan;
+mod problem;
 mod render;
 mod rules;
 mod schema;
@@ -30,15 +31,17 @@ mod units;
 mod yaml;
 
 pub use catalogue::{
-    Catalogue, ParameterOwner, ParameterProblem, PluginInfo, PluginReference, Quantity, ReferenceError,
-    ResolveError, Selector, WantedCapability, resolve_among,
+    Catalogue, ParameterOwner, PluginInfo, PluginReference, Quantity, ReferenceError, ResolveError, Selector,
+    WantedCapability, resolve_among,
 };
 pub use compile::{MAX_EDGES, MAX_INSTRUMENTS, MAX_STEPS, Validated, compile, validate};
 pub use diagnostic::{Code, Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Related, Severity};
 pub use format::{API_VERSION, MIN_PROBE_INTERVAL, RESOURCE_KIND};
 pub use parsed::{Location, Parsed, SecretReference, digest, parse, parse_bytes};
+pub use problem::ParameterProblem;
 pub use render::{Style, render};
 pub use schema::schema;
 pub use shape::Spelling;
 pub use source::{Position, Span};
+pub use units::duration;
 pub use yaml::{MAX_DEPTH, MAX_MANIFEST_BYTES, MAX_NODES};

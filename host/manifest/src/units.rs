@@ -44,7 +44,7 @@ pub(crate) fn size(text: &str) -> Option<u64> {
 }
 
 /// Nanoseconds of a length of time such as `10s` or `1h30min`; none where it is none.
-pub(crate) fn duration(text: &str) -> Option<u64> {
+pub fn duration(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut total = 0.0;
     // `do … while`: an empty text is no length of time.

@@ -20,19 +20,19 @@ mod text;
 
 use inquisitor_findings::finding::Finding;
 use inquisitor_findings::reading::Observed;
+use inquisitor_manifest::ParameterProblem;
 use inquisitor_manifest::plan::Plan;
 use inquisitor_manifest::spec::{Artifact, ArtifactFormat, ArtifactKind, ChartKind};
 use serde::Serialize;
 
 pub use crate::chart::{chart, check_chart};
 pub use crate::console::console_summary;
-pub use crate::parameters::ParameterProblem;
 
 /// Why there is no report or chart.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReportError {
     /// A parameter of the artifact or the chart is wrong; all problems at once, at least one.
-    #[error("wrong parameters: {}", parameters::list(.0))]
+    #[error("wrong parameters: {}", ParameterProblem::list(.0))]
     Parameters(Vec<ParameterProblem>),
     /// The finding cannot be written as JSON.
     #[error("the report cannot be written as JSON: {0}")]

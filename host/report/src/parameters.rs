@@ -1,29 +1,8 @@
 //! Parameters of artifacts and charts, read and checked.
 
-use std::fmt::Write as _;
-
+use inquisitor_manifest::ParameterProblem;
 use inquisitor_manifest::spec::Parameters;
 use serde_json::Value;
-
-/// What is wrong with a parameter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParameterProblem {
-    /// JSON Pointer into the parameters.
-    pub pointer: String,
-    /// What is wrong and what would be right.
-    pub message: String,
-}
-
-/// Problems as one line of text.
-pub(crate) fn list(problems: &[ParameterProblem]) -> String {
-    let mut text = String::new();
-    for problem in problems {
-        let separator = if text.is_empty() { "" } else { "; " };
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{separator}{}: {}", problem.pointer, problem.message);
-    }
-    text
-}
 
 /// Parameters of an artifact.
 #[derive(Debug, Default)]

@@ -21,16 +21,16 @@ pub mod synthetic;
 use std::path::Path;
 use std::sync::Arc;
 
+use inquisitor_manifest::ParameterProblem;
 use inquisitor_manifest::spec::Substrate;
 
 use crate::batch::Source;
-pub use crate::parameters::ParameterProblem;
 
 /// Why a substrate could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     /// The manifest's parameters are wrong; all problems at once, at least one.
-    #[error("the substrate's parameters are wrong: {}", parameters::list(.0))]
+    #[error("the substrate's parameters are wrong: {}", ParameterProblem::list(.0))]
     Parameters(Vec<ParameterProblem>),
     /// The path is relative and there is no folder that it is relative to.
     #[error(

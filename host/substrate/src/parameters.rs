@@ -1,31 +1,11 @@
 //! Reading a source's parameters: every problem is collected, and none is silently passed over.
 
-use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
+use inquisitor_manifest::ParameterProblem;
 use inquisitor_manifest::spec::Parameters;
 use jiff::Timestamp;
 use serde_json::Value;
-
-/// What is wrong with a parameter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParameterProblem {
-    /// JSON Pointer into the manifest's source object, such as `/parameters/samples`, `/generator` or `/path`.
-    pub pointer: String,
-    /// What is wrong and what would be right.
-    pub message: String,
-}
-
-/// Problems as one line of text.
-pub(crate) fn list(problems: &[ParameterProblem]) -> String {
-    let mut text = String::new();
-    for problem in problems {
-        let separator = if text.is_empty() { "" } else { "; " };
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{separator}{}: {}", problem.pointer, problem.message);
-    }
-    text
-}
 
 /// Names for a message: `a, b or c`.
 pub(crate) fn one_of(names: &[&str]) -> String {
@@ -263,37 +243,11 @@ fn describe(range: &RangeInclusive<f64>) -> String {
     }
 }
 
-/// Units of time, with what they are in nanoseconds: those of the manifest.
-const UNITS: &[(&str, f64)] = &[
-    ("ns", 1.0),
-    ("us", 1e3),
-    ("µs", 1e3),
-    ("ms", 1e6),
-    ("s", 1e9),
-    ("min", 6e10),
-    ("m", 6e10),
-    ("h", 3.6e12),
-    ("d", 8.64e13),
-];
-
 /// Nanoseconds of a length of time: a number of seconds, or text of numbers with units.
 fn nanoseconds(value: &Value) -> Option<i64> {
     let total = match value {
         Value::Number(seconds) => (seconds.as_f64()? * 1e9).round(),
-        Value::String(text) if !text.is_empty() => {
-            let mut total = 0.0;
-            let mut rest = text.as_str();
-            while !rest.is_empty() {
-                let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-                let amount: f64 = rest[..digits].parse().ok()?;
-                let after = rest[digits..].trim_start();
-                let letters = after.find(|c: char| !c.is_alphabetic()).unwrap_or(after.len());
-                let (_, factor) = UNITS.iter().find(|(unit, _)| *unit == &after[..letters])?;
-                total += amount * factor;
-                rest = after[letters..].trim_start();
-            }
-            total.round()
-        }
+        Value::String(text) => return i64::try_from(inquisitor_manifest::duration(text)?).ok(),
         _ => return None,
     };
     // Below 2^63, where the cast is exact in range.

@@ -12,6 +12,7 @@ pub mod regression;
 mod sample;
 pub mod t_test;
 
+use inquisitor_manifest::ParameterProblem;
 use inquisitor_manifest::plan::Plan;
 use inquisitor_manifest::spec::{StatisticalTest, TestKind};
 
@@ -144,20 +145,11 @@ pub fn name(test: TestKind) -> &'static str {
     }
 }
 
-/// A parameter that a test refuses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParameterProblem {
-    /// Its name.
-    pub parameter: String,
-    /// What is wrong and what would be right.
-    pub message: String,
-}
-
-/// Every parameter of a test that is unknown or of the wrong type.
+/// Every parameter of a test that is unknown or of the wrong type; pointers lead into the test's object.
 pub fn check_parameters(test: &StatisticalTest) -> Vec<ParameterProblem> {
     Given::problems(name(test.test), &test.parameters, known(test.test))
         .into_iter()
-        .map(|(parameter, message)| ParameterProblem { parameter, message })
+        .map(|(parameter, message)| ParameterProblem { pointer: format!("/parameters/{parameter}"), message })
         .collect()
 }
 

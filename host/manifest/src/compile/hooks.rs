@@ -5,8 +5,9 @@ use std::collections::HashMap;
 
 use super::Compiler;
 use super::parameters::path_of;
-use crate::catalogue::{ParameterOwner, ParameterProblem};
+use crate::catalogue::ParameterOwner;
 use crate::diagnostic::{Code, quote};
+use crate::problem::ParameterProblem;
 use crate::tree::At;
 
 impl<'a> Compiler<'a> {
@@ -33,13 +34,13 @@ impl<'a> Compiler<'a> {
         for range in self.field(&["belief", "observe"]).into_iter().flat_map(At::entries) {
             self.unit(range, &format!("belief.observe.{}", range.key_text()), &mut judged);
         }
-        for problem in self.catalogue.check_parameters(self.manifest) {
-            self.refused_parameter(&problem);
+        for (owner, problem) in self.catalogue.check_parameters(self.manifest) {
+            self.refused_parameter(owner, &problem);
         }
     }
 
-    fn refused_parameter(&mut self, problem: &ParameterProblem) {
-        let (keys, item): (&[&str], Option<(usize, usize)>) = match problem.owner {
+    fn refused_parameter(&mut self, owner: ParameterOwner, problem: &ParameterProblem) {
+        let (keys, item): (&[&str], Option<(usize, usize)>) = match owner {
             ParameterOwner::Substrate => (&["substrate", "source"], None),
             ParameterOwner::Test(index) => {
                 (&["analysis", "statistical"], Some((index, self.manifest.analysis.statistical.len())))

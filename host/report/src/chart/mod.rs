@@ -21,7 +21,8 @@ use inquisitor_manifest::spec::{ChartKind, Visualization};
 
 use self::data::Chosen;
 use crate::parameters::Reader;
-use crate::{ParameterProblem, ReportError, chart_file_name};
+use crate::{ReportError, chart_file_name};
+use inquisitor_manifest::ParameterProblem;
 
 /// Points of a series that are drawn.
 pub const MAX_POINTS: usize = 2000;

@@ -37,10 +37,11 @@ use self::field::FieldReader;
 use self::jsonl::JsonLines;
 use self::lines::{Input, unavailable};
 use self::options::{Layout, Options};
+use crate::OpenError;
 use crate::batch::{ColumnInfo, ColumnType, Rows, Selection, Source, SourceError};
 use crate::parameters::{nearest, shown};
 use crate::reader::Reader;
-use crate::{OpenError, ParameterProblem};
+use inquisitor_manifest::ParameterProblem;
 
 /// Rows from which the types of columns are inferred.
 pub const SAMPLE_ROWS: usize = 1000;

@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::field::TimestampFormat;
 use super::{MAX_COLUMNS, MAX_SKIPPED_ROWS};
 use crate::batch::ColumnType;
-use crate::parameters::{ParameterProblem, Reader, check_unit, one_of, shown};
+use crate::parameters::{Reader, check_unit, one_of, shown};
+use inquisitor_manifest::ParameterProblem;
 
 /// How the file is to be read.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,11 +6,11 @@ use inquisitor_manifest::spec::Parameters;
 
 use super::MAX_ROWS;
 use super::random::Seed;
-use crate::ParameterProblem;
 use crate::batch::SourceError;
 use crate::cell::Cell;
 use crate::parameters::Reader;
 use crate::reader::Records;
+use inquisitor_manifest::ParameterProblem;
 
 /// Bytes of a prefix; it is repeated in every row.
 const MAX_PREFIX_BYTES: usize = 1024;

@@ -5,11 +5,11 @@ use inquisitor_manifest::spec::Parameters;
 
 use super::random::{Draws, Seed};
 use super::timeline::{Position, Timeline};
-use crate::ParameterProblem;
 use crate::batch::SourceError;
 use crate::cell::Cell;
 use crate::parameters::Reader;
 use crate::reader::Records;
+use inquisitor_manifest::ParameterProblem;
 
 /// Magnitudes beyond this are no measurement, and sums of them would not stay finite.
 pub(super) const MAX_MAGNITUDE: f64 = 1e100;

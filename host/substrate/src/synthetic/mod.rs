@@ -37,10 +37,11 @@ use self::gaussian::Gaussian;
 use self::random::Seed;
 use self::temperature::Temperature;
 use self::walk::Walk;
+use crate::OpenError;
 use crate::batch::{ColumnInfo, ColumnType, Rows, Selection, Source, SourceError};
 use crate::parameters::{nearest, shown};
 use crate::reader::{Reader, Records};
-use crate::{OpenError, ParameterProblem};
+use inquisitor_manifest::ParameterProblem;
 
 /// Rows of a generator. More than any instrument reads in its time limit; the bound keeps times within their range.
 pub const MAX_ROWS: u64 = 100_000_000;

@@ -13,11 +13,11 @@ use super::fault::{self, Fault, Faults};
 use super::gaussian::MAX_MAGNITUDE;
 use super::random::{Draws, Seed};
 use super::timeline::{Position, Timeline, sensors};
-use crate::ParameterProblem;
 use crate::batch::SourceError;
 use crate::cell::Cell;
 use crate::parameters::Reader;
 use crate::reader::Records;
+use inquisitor_manifest::ParameterProblem;
 
 /// First stream of walks that are not shared; above that of any sensor's noise.
 const OWN_WALKS: u64 = 1 << 20;
