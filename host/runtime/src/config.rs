@@ -76,7 +76,7 @@ impl CompilerCommand {
 pub struct CompileLimits {
     /// Seconds of CPU time, all threads together.
     pub cpu_seconds: u64,
-    /// Bytes of address space.
+    /// Bytes of address space; lowered to the memory budget, but not below 512 MiB.
     pub memory_bytes: u64,
     /// Time until the child is killed.
     pub wall: Duration,
@@ -84,7 +84,8 @@ pub struct CompileLimits {
 
 impl Default for CompileLimits {
     fn default() -> Self {
-        // A Python component of 18 MB takes under ten seconds of CPU; these leave room for slower machines.
-        Self { cpu_seconds: 90, memory_bytes: 4 << 30, wall: Duration::from_secs(180) }
+        // A Python component of 18 MB takes 6 to 13 seconds of CPU and 360 MiB. The wall time is long, because the child yields
+        // to everything else: on a busy machine it took ten times its CPU time.
+        Self { cpu_seconds: 90, memory_bytes: 2 << 30, wall: Duration::from_secs(600) }
     }
 }

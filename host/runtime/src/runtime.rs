@@ -33,6 +33,9 @@ const DESCRIBE_BYTES: u64 = 4 << 20;
 /// Calls to the host in `describe`: interpreters look at their environment while they start.
 const DESCRIBE_HOST_CALLS: u64 = 100_000;
 
+/// A compiler with less address space than this does not compile a component of an interpreter (360 MiB measured).
+const LEAST_COMPILER_MEMORY: u64 = 512 << 20;
+
 /// The sandbox. Clones share it.
 #[derive(Clone)]
 pub struct Runtime(Arc<Shared>);
@@ -95,6 +98,8 @@ impl Runtime {
         let size = PoolSize::derive(budget, u32::try_from(cores).unwrap_or(u32::MAX), config.max_sessions);
         // A session never gets more memory than the host has.
         config.max_memory = config.max_memory.min(budget) & !0xffff;
+        let compiler = &mut config.compile_limits.memory_bytes;
+        *compiler = (*compiler).min(budget.max(LEAST_COMPILER_MEMORY));
         let (engine, pooled) = engine::for_running(&config, size).map_err(engine_error)?;
         let ticker = Ticker::start(&engine).map_err(RuntimeError::Thread)?;
         let mut linker = Linker::new(&engine);
