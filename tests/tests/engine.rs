@@ -184,3 +184,40 @@ fn reports_are_written_where_the_manifest_and_the_user_say() {
     let inquiry = ended.json()["inquiry"].as_str().unwrap().to_owned();
     assert_eq!(names(&mine.join(inquiry)), written);
 }
+
+/// An inquiry that asks the hostile test component to do these things, one step each.
+fn hostile(behaviours: &[&str], more: &str) -> (tempfile::TempDir, Ended) {
+    let folder = folder();
+    let steps: String = behaviours
+        .iter()
+        .enumerate()
+        .map(|(index, behaviour)| {
+            format!("        - {{ name: s{index}, type: measurement, instrument: it, parameters: {{ behaviour: {behaviour} }} }}\n")
+        })
+        .collect();
+    let manifest = format!(
+        "version: \"1.0\"\nid: hostile\nname: Hostile\nmetadata: {{ author: Tests }}\nprotocol:\n  type: sequential\n  phases:\n    - name: execution\n      steps:\n{steps}instruments:\n  - {{ type: hostile, id: it }}\n{more}\n"
+    );
+    let component = inquisitor_tests::test_component("hostile");
+    let ended = run_manifest(folder.path(), &manifest, &["--plugin", component.to_str().unwrap()]);
+    (folder, ended)
+}
+
+#[test]
+fn a_plugin_that_keeps_trapping_is_left_alone() {
+    let (_folder, ended) = hostile(&["panic"; 7], "");
+    let outcomes: Vec<String> = (0..7)
+        .map(|step| outcome_of(&ended, &format!("s{step}"))["outcome"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(outcomes, ["trap", "trap", "trap", "trap", "trap", "unavailable", "unavailable"]);
+    assert!(outcome_of(&ended, "s6")["message"].as_str().unwrap().contains("left alone"));
+    assert_eq!(ended.code, 3);
+}
+
+#[test]
+fn what_was_not_granted_is_an_outcome_of_its_own() {
+    let (_folder, ended) = hostile(&["tcp, target: \"127.0.0.1:9\""], "");
+    let step = outcome_of(&ended, "s0");
+    assert_eq!(step["outcome"], "capability-denied", "{step}");
+    assert!(step["message"].as_str().unwrap().contains("tcp 127.0.0.1:9"), "{step}");
+}
