@@ -62,8 +62,8 @@ impl Plugin {
     /// # Errors
     /// A report whose result is the failure, with all that the guest said until then.
     #[allow(clippy::result_large_err)] // The failure is a whole report; it is rare and moved once.
-    pub async fn open(&self, request: SessionRequest) -> Result<Session, Report> {
-        let parameters = request.parameters.clone();
+    pub async fn open(&self, mut request: SessionRequest) -> Result<Session, Report> {
+        let parameters = std::mem::take(&mut request.parameters);
         match self.0.open(request, &parameters).await {
             Ok(session) => Ok(session),
             Err((failure, end)) => Err(report(Err(failure), end)),

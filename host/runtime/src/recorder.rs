@@ -196,9 +196,9 @@ fn digest_batch(hash: &mut Sha256, batch: &Batch) {
     }
 }
 
-/// Words of eight bytes in blocks, so that the hash sees long runs.
+/// Words of eight bytes in blocks of eight of the hash's own.
 fn words<T: Copy>(hash: &mut Sha256, letter: u8, values: &[T], bytes: impl Fn(T) -> [u8; 8]) {
-    const WORDS: usize = 512;
+    const WORDS: usize = 64;
     hash.update([letter]);
     let mut block = [0_u8; WORDS * 8];
     for chunk in values.chunks(WORDS) {

@@ -44,6 +44,8 @@ pub struct Session {
     fuel: u64,
     /// Why no call can be made any more.
     dead: Option<Failure>,
+    /// Whether a call is running, or was when its future was dropped, which left the guest in the middle of it.
+    in_call: bool,
     /// The slot that the session holds among all that may be open.
     _slot: OwnedSemaphorePermit,
 }
@@ -59,7 +61,17 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     pub(crate) fn new(store: Store<Guest>, plugin: Arc<Loaded>, slot: OwnedSemaphorePermit) -> Self {
-        Self { store, instance: None, session: None, plugin, wall: 0, fuel: 0, dead: None, _slot: slot }
+        Self {
+            store,
+            instance: None,
+            session: None,
+            plugin,
+            wall: 0,
+            fuel: 0,
+            dead: None,
+            in_call: false,
+            _slot: slot,
+        }
     }
 
     /// Make the instance and open the instrument, as one call under one set of limits.
@@ -88,9 +100,8 @@ impl Session {
             return Ok(Calibration::default());
         }
         let call = self.begin()?;
-        let (instance, session) = self.parts()?;
+        let (Some(instance), Some(session)) = (&self.instance, self.session) else { return Err(not_open()) };
         let calibrated = call.drive(instance.calibrate(&mut self.store, session)).await;
-        self.instance = Some(instance);
         self.end(call, calibrated)
     }
 
@@ -101,12 +112,11 @@ impl Session {
     pub async fn observe(&mut self, step: &str, parameters: &Parameters) -> Result<Observation, Failure> {
         let parameters = json(parameters)?;
         let call = self.begin()?;
-        let (instance, session) = self.parts()?;
+        let (Some(instance), Some(session)) = (&self.instance, self.session) else { return Err(not_open()) };
         step.clone_into(&mut self.store.data_mut().facts.step);
         let description = &self.plugin.description;
         let observed =
             call.drive(instance.observe(&mut self.store, session, step, parameters, description)).await;
-        self.instance = Some(instance);
         self.end(call, observed)
     }
 
@@ -116,9 +126,8 @@ impl Session {
     /// When the instrument cannot, its answer is larger than the limit on state, or a limit is met.
     pub async fn checkpoint(&mut self) -> Result<Vec<u8>, Failure> {
         let call = self.begin()?;
-        let (instance, session) = self.parts()?;
+        let (Some(instance), Some(session)) = (&self.instance, self.session) else { return Err(not_open()) };
         let state = call.drive(instance.checkpoint(&mut self.store, session)).await;
-        self.instance = Some(instance);
         let state = self.end(call, state)?;
         let limit = self.store.data().limits.state_bytes;
         if state.len() as u64 > limit {
@@ -134,9 +143,8 @@ impl Session {
     /// When the instrument cannot, or a limit is met.
     pub async fn restore(&mut self, checkpoint: &[u8]) -> Result<(), Failure> {
         let call = self.begin()?;
-        let (instance, session) = self.parts()?;
+        let (Some(instance), Some(session)) = (&self.instance, self.session) else { return Err(not_open()) };
         let restored = call.drive(instance.restore(&mut self.store, session, checkpoint)).await;
-        self.instance = Some(instance);
         self.end(call, restored)
     }
 
@@ -144,6 +152,7 @@ impl Session {
     /// the log; its readings stand.
     pub async fn finish(mut self) -> SessionEnd {
         if self.dead.is_none()
+            && !self.in_call
             && let Some(session) = self.session.take()
             && let Ok(call) = self.begin()
         {
@@ -180,32 +189,26 @@ impl Session {
         if let Some(dead) = &self.dead {
             return Err(dead.clone());
         }
+        if self.in_call {
+            return Err(Failure::Host { message: "the call before was abandoned".to_owned() });
+        }
         if self.store.data().cancel.is_cancelled() {
             return Err(Failure::Cancelled);
         }
         let call = call::begin(&mut self.store, &self.plugin.ticker).map_err(|error| Failure::Host {
             message: format!("cannot set the limits of a call: {error:#}"),
         })?;
-        // Until the call has ended in order. A future that is dropped in between leaves the guest in the middle of it.
-        self.dead = Some(Failure::Host { message: "the call before was abandoned".to_owned() });
+        self.in_call = true;
         Ok(call)
     }
 
-    /// The instance, to be put back after the call, and the guest's session.
-    fn parts(&mut self) -> Result<(world_v1::Instance, ResourceAny), Failure> {
-        match (self.instance.take(), self.session) {
-            (Some(instance), Some(session)) => Ok((instance, session)),
-            _ => Err(Failure::Host { message: "the session is not open".to_owned() }),
-        }
-    }
-
     fn end<T>(&mut self, call: Call, outcome: Outcome<Result<T, Failure>>) -> Result<T, Failure> {
+        self.in_call = false;
         let used = call.end(&self.store);
         self.wall += u64::try_from(used.wall.as_nanos()).unwrap_or(u64::MAX);
         self.fuel = self.fuel.saturating_add(used.fuel);
         let ended = match outcome {
             Outcome::Returned(answer) => {
-                self.dead = None;
                 return answer.map_err(|failure| call::returned(&mut self.store, failure));
             }
             Outcome::Error(error) => Outcome::Error(error),
@@ -220,6 +223,11 @@ impl Session {
         self.dead = Some(failure.clone());
         Err(failure)
     }
+}
+
+/// Cannot be: a session is handed out once it is open.
+fn not_open() -> Failure {
+    Failure::Host { message: "the session is not open".to_owned() }
 }
 
 fn json(parameters: &Parameters) -> Result<String, Failure> {

@@ -107,6 +107,8 @@ impl Bare {
         context::add_to_linker::<Data, HasSelf<Data>>(&mut linker, own).unwrap();
         state::add_to_linker::<Data, HasSelf<Data>>(&mut linker, own).unwrap();
         substrate::add_to_linker::<Data, HasSelf<Data>>(&mut linker, own).unwrap();
+        // A toolchain's standard library imports WASI; this guest never calls it.
+        linker.define_unknown_imports_as_traps(&component).unwrap();
         let pre = bindings::InstrumentPluginPre::new(linker.instantiate_pre(&component).unwrap()).unwrap();
         Self { engine, pre, fuel }
     }
@@ -136,7 +138,11 @@ impl Bare {
 
 impl Warm {
     pub(crate) async fn observe(&mut self) -> types::Observation {
-        let step = Step { name: "step".to_owned(), parameters: r#"{"rows":8}"#.to_owned() };
+        self.observe_batches(8).await
+    }
+
+    pub(crate) async fn observe_batches(&mut self, rows: usize) -> types::Observation {
+        let step = Step { name: "step".to_owned(), parameters: format!(r#"{{"rows":{rows}}}"#) };
         let calls = self.instance.inquisitor_instrument_instrument().session();
         calls.call_observe(&mut self.store, self.session, &step).await.unwrap().unwrap()
     }
