@@ -101,7 +101,9 @@ impl Context {
 
     /// Say how far the work is, 0 to 1, and what is being done. Cheap enough to call for every batch.
     pub fn progress(&self, fraction: f64, message: &str) {
-        self.host.progress(fraction.clamp(0.0, 1.0), message);
+        // Zero of zero rows is no number; nothing was done yet.
+        let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
+        self.host.progress(fraction, message);
     }
 
     /// Whether the inquiry no longer wants the answer. An instrument that works for long asks now and then and returns

@@ -8,6 +8,9 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::reading::{Observation, Value};
 
+/// Bytes that a checkpoint may have; the contract's bound.
+pub const MAX_CHECKPOINT_BYTES: usize = 1 << 20;
+
 /// An instrument: opened with the parameters of the manifest, calibrated where it says so, then observed step by step.
 ///
 /// [`crate::export!`] makes a component of it. Doc comments on the fields of the parameter types become
@@ -46,7 +49,7 @@ pub trait Instrument: Sized + 'static {
     fn observe(&mut self, step: Self::Step, context: &Context) -> Result<Observation, Error>;
 
     /// The session's state, such that [`Instrument::restore`] in a fresh instance goes on where this one stood. At most
-    /// 1 MiB. Called only where [`About::checkpoints`] says so.
+    /// [`MAX_CHECKPOINT_BYTES`]. Called only where [`About::checkpoints`] says so.
     ///
     /// # Errors
     /// When the state cannot be saved.
@@ -64,6 +67,24 @@ pub trait Instrument: Sized + 'static {
         let _ = (checkpoint, context);
         Err(Error::failed("this instrument has no checkpoints"))
     }
+}
+
+/// Take a checkpoint, and check it against the contract's bound.
+///
+/// # Errors
+/// Of the instrument, or when there are too many bytes.
+pub(crate) fn checked_checkpoint<I: Instrument>(
+    instrument: &mut I,
+    context: &Context,
+) -> Result<Vec<u8>, Error> {
+    let bytes = instrument.checkpoint(context)?;
+    if bytes.len() > MAX_CHECKPOINT_BYTES {
+        return Err(Error::failed(format!(
+            "the checkpoint has {} bytes; at most {MAX_CHECKPOINT_BYTES} are allowed",
+            bytes.len()
+        )));
+    }
+    Ok(bytes)
 }
 
 /// The result of a calibration.

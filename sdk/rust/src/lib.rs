@@ -30,7 +30,7 @@ pub mod testing;
 pub use about::{About, Capability};
 pub use context::{Context, Facts};
 pub use error::Error;
-pub use instrument::{Calibration, Instrument};
+pub use instrument::{Calibration, Instrument, MAX_CHECKPOINT_BYTES};
 pub use logging::LogLine;
 pub use parameters::NoParameters;
 pub use random::Random;
@@ -42,7 +42,8 @@ pub use substrate::{
     Batch, Cells, ColumnInfo, ColumnType, DEFAULT_BATCH_ROWS, Rows, Selection, Substrate, SubstrateError,
 };
 
-/// The `log` crate, whose lines go to the log of the inquiry.
+/// The `log` crate, whose lines go to the log of the inquiry. Traces do not, until the instrument asks for them with
+/// `log::set_max_level(log::LevelFilter::Trace)`.
 pub use log;
 
 /// Make a component of an instrument: `inquisitor_sdk::export!(MyInstrument);`, once in a crate of type `cdylib`.
@@ -70,8 +71,3 @@ macro_rules! export {
 
 #[doc(hidden)]
 pub fn must_be_an_instrument<I: Instrument>() {}
-
-/// The tutorial's code is compiled and run.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;

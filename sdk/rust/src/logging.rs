@@ -1,9 +1,13 @@
 //! Log records of the `log` crate as the lines of the contract.
 
-use log::Level;
 use log::kv::{Error, Key, VisitSource};
+use log::{Level, LevelFilter};
 
 use crate::reading::Value;
+
+/// What goes to the host unless the instrument says otherwise with `log::set_max_level`: traces of the libraries that it
+/// uses would spend the call's limit on log volume.
+pub(crate) const MAX_LEVEL: LevelFilter = LevelFilter::Debug;
 
 /// One log line.
 #[derive(Debug, Clone, PartialEq)]

@@ -13,6 +13,8 @@ const FILES: [(&str, &str); 4] = [
     (".gitignore", include_str!("../template/gitignore.template")),
 ];
 
+const TUTORIAL: &str = include_str!("../tutorial/freezer_door.rs");
+
 fn instantiate(folder: &Path, name: &str) {
     let sdk = format!("inquisitor-sdk = {{ path = {:?} }}", env!("CARGO_MANIFEST_DIR"));
     for (file, template) in FILES {
@@ -45,9 +47,13 @@ fn a_new_instrument_passes_its_tests_and_has_no_lints() {
         crate_dir.join("Cargo.lock"),
     )
     .unwrap();
-    cargo(&crate_dir, &["test", "--quiet"]);
-    cargo(&crate_dir, &["clippy", "--quiet", "--all-targets", "--", "-D", "warnings"]);
-    cargo(&crate_dir, &["fmt", "--check"]);
+    // The instrument of the tutorial takes the place of the template's.
+    for source in [FILES[1].1.replace("{{name}}", "ph-meter"), TUTORIAL.to_owned()] {
+        std::fs::write(crate_dir.join("src/lib.rs"), source).unwrap();
+        cargo(&crate_dir, &["test", "--quiet"]);
+        cargo(&crate_dir, &["clippy", "--quiet", "--all-targets", "--", "-D", "warnings"]);
+        cargo(&crate_dir, &["fmt", "--check"]);
+    }
 }
 
 #[test]

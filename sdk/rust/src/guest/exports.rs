@@ -11,7 +11,7 @@ use super::sandbox::{Sandbox, set_up};
 use crate::Error;
 use crate::about::{Capability, schemas};
 use crate::context::Context;
-use crate::instrument::Instrument;
+use crate::instrument::{Instrument, checked_checkpoint};
 use crate::parameters;
 use crate::reading::check_attributes;
 
@@ -110,7 +110,7 @@ impl<I: Instrument> wire::GuestSession for Session<I> {
     }
 
     fn checkpoint(&self) -> Result<Vec<u8>, wire::Error> {
-        self.instrument.borrow_mut().checkpoint(&self.context).map_err(convert::error)
+        checked_checkpoint(&mut *self.instrument.borrow_mut(), &self.context).map_err(convert::error)
     }
 
     fn restore(&self, checkpoint: Vec<u8>) -> Result<(), wire::Error> {

@@ -10,7 +10,7 @@ use super::bindings::inquisitor::instrument::{context, state, substrate};
 use super::convert;
 use crate::context::Facts;
 use crate::host::{BatchSource, Host};
-use crate::logging::LogLine;
+use crate::logging::{LogLine, MAX_LEVEL};
 use crate::substrate::{Column, ColumnInfo, Selection, SubstrateError};
 
 /// The host of a component. Holds nothing: every call goes out.
@@ -93,7 +93,7 @@ pub(super) fn set_up() {
     ONCE.call_once(|| {
         // The component has no other logger, so this cannot fail; if it did, there would be nowhere to say so.
         let _ = log::set_logger(&Logger);
-        log::set_max_level(log::LevelFilter::Debug);
+        log::set_max_level(MAX_LEVEL);
         std::panic::set_hook(Box::new(|info| {
             context::log(context::Level::Error, &info.to_string(), &[]);
         }));

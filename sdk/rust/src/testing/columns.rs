@@ -67,8 +67,9 @@ impl Columns {
         self
     }
 
-    /// Read CSV with a header. An empty field is an absent value; a column is of the narrowest type that fits all its
-    /// values: integer, number, boolean (`true`, `false`), timestamp (RFC 3339), else text.
+    /// Read CSV with a header, as a host reads a file whose columns the manifest does not type. An empty field is an absent
+    /// value; a column is of the narrowest type that fits all its values: boolean (`true`, `False`), integer, finite
+    /// number, timestamp (RFC 3339), else text. Numbers with leading zeros are text: they are codes.
     ///
     /// # Panics
     /// When the text is not CSV or a row is not as long as the header.
@@ -82,7 +83,7 @@ impl Columns {
         for row in reader.records() {
             let row = row.unwrap_or_else(|error| panic!("not CSV: {error}"));
             for (column, field) in fields.iter_mut().zip(&row) {
-                column.push(if field.is_empty() { None } else { Some(field.to_owned()) });
+                column.push(field.to_owned());
             }
         }
         header.into_iter().zip(fields).fold(Self::new(), |table, (name, fields)| {
@@ -152,29 +153,41 @@ fn equal(left: &Value, right: &Value) -> bool {
 /// Reads a field as one type.
 type Parse = fn(&str) -> Option<Value>;
 
-fn typed(fields: &[Option<String>]) -> (ColumnType, Vec<Option<Value>>) {
+fn typed(fields: &[String]) -> (ColumnType, Vec<Option<Value>>) {
     let attempts: [(ColumnType, Parse); 4] = [
-        (ColumnType::Integer, |field| field.parse().ok().map(Value::Integer)),
-        (ColumnType::Number, |field| field.parse().ok().map(Value::Number)),
-        (ColumnType::Boolean, |field| field.parse().ok().map(Value::Boolean)),
+        (ColumnType::Boolean, |field| field.to_ascii_lowercase().parse().ok().map(Value::Boolean)),
+        (ColumnType::Integer, |field| field.parse().ok().filter(|_| !is_code(field)).map(Value::Integer)),
+        (ColumnType::Number, |field| {
+            let number = field.parse().ok().filter(|number: &f64| number.is_finite() && !is_code(field));
+            number.map(Value::Number)
+        }),
         (ColumnType::Timestamp, |field| {
             let time: jiff::Timestamp = field.parse().ok()?;
             i64::try_from(time.as_nanosecond()).ok().map(Value::Integer)
         }),
     ];
-    for (kind, parse) in attempts {
-        let values: Option<Vec<Option<Value>>> = fields
-            .iter()
-            .map(|field| match field {
-                Some(field) => parse(field).map(Some),
-                None => Some(None),
-            })
-            .collect();
-        if let Some(values) = values {
-            return (kind, values);
+    // Where nothing was seen, nothing speaks against text.
+    if fields.iter().any(|field| !field.trim_ascii().is_empty()) {
+        for (kind, parse) in attempts {
+            let values: Option<Vec<Option<Value>>> = fields
+                .iter()
+                .map(|field| match field.trim_ascii() {
+                    "" => Some(None),
+                    field => parse(field).map(Some),
+                })
+                .collect();
+            if let Some(values) = values {
+                return (kind, values);
+            }
         }
     }
-    (ColumnType::Text, fields.iter().map(|field| field.clone().map(Value::Text)).collect())
+    let text = |field: &String| (!field.is_empty()).then(|| Value::Text(field.clone()));
+    (ColumnType::Text, fields.iter().map(text).collect())
+}
+
+/// Whether leading zeros mark it as a code, which would lose them as a number.
+fn is_code(field: &str) -> bool {
+    matches!(field.strip_prefix('-').unwrap_or(field).as_bytes(), [b'0', b'0'..=b'9', ..])
 }
 
 /// A reader of selected rows.

@@ -28,6 +28,8 @@ pub(super) struct Fake {
     pub(super) logs: Lines,
     pub(super) progress: RefCell<Vec<(f64, String)>>,
     pub(super) sleeps: RefCell<Vec<Duration>>,
+    /// Whether an observation is under way.
+    observing: Cell<bool>,
     random: RefCell<ChaCha12Rng>,
     slept: Cell<u64>,
 }
@@ -50,9 +52,22 @@ impl Fake {
             logs: Rc::default(),
             progress: RefCell::default(),
             sleeps: RefCell::default(),
+            observing: Cell::new(false),
             random: RefCell::new(ChaCha12Rng::seed_from_u64(0)),
             slept: Cell::new(0),
         }
+    }
+
+    /// Run a step as the contract has it: its name is known only meanwhile, and one that fails leaves the state as it was.
+    pub(super) fn in_step<T, E>(&self, step: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let before = self.state.borrow().clone();
+        self.observing.set(true);
+        let result = step();
+        self.observing.set(false);
+        if result.is_err() {
+            self.state.replace(before);
+        }
+        result
     }
 
     pub(super) fn seed(&self, seed: u64) {
@@ -62,7 +77,11 @@ impl Fake {
 
 impl Host for Fake {
     fn facts(&self) -> Facts {
-        self.facts.borrow().clone()
+        let mut facts = self.facts.borrow().clone();
+        if !self.observing.get() {
+            facts.step.clear();
+        }
+        facts
     }
 
     fn now(&self) -> i64 {

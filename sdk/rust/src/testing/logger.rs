@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Once;
 
-use crate::logging::LogLine;
+use crate::logging::{LogLine, MAX_LEVEL};
 
 pub(super) type Lines = Rc<RefCell<Vec<LogLine>>>;
 
@@ -17,7 +17,7 @@ pub(super) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         if log::set_logger(&Logger).is_ok() {
-            log::set_max_level(log::LevelFilter::Trace);
+            log::set_max_level(MAX_LEVEL);
         }
     });
 }

@@ -37,10 +37,10 @@ use std::time::Duration;
 pub use columns::Columns;
 pub use serde_json::{Value as Json, json};
 
-use crate::about::schemas;
+use crate::about::{Capability, schemas};
 use crate::context::{Context, Facts};
 use crate::error::Error;
-use crate::instrument::{Calibration, Instrument};
+use crate::instrument::{Calibration, Instrument, checked_checkpoint};
 use crate::logging::LogLine;
 use crate::parameters;
 use crate::reading::{Observation, Quantity, check_attributes};
@@ -59,6 +59,12 @@ pub struct Description {
     pub parameters_schema: Json,
     /// JSON Schema of a step's parameters.
     pub step_parameters_schema: Json,
+    /// The access that it would like to have.
+    pub capabilities: Vec<Capability>,
+    /// Whether a host calls [`Instrument::calibrate`].
+    pub calibrates: bool,
+    /// Whether a host calls [`Instrument::checkpoint`] and [`Instrument::restore`].
+    pub checkpoints: bool,
 }
 
 /// A bench for one instrument. Build it up, then [`Bench::observe`] or, for more than one call, [`Bench::open`].
@@ -109,7 +115,7 @@ impl<I: Instrument> Bench<I> {
         self
     }
 
-    /// The facts of the step.
+    /// The facts of the step. Its name is there only while the instrument observes.
     #[must_use]
     pub fn facts(self, facts: Facts) -> Self {
         *self.fake.facts.borrow_mut() = facts;
@@ -146,6 +152,9 @@ impl<I: Instrument> Bench<I> {
             quantities: about.quantities,
             parameters_schema,
             step_parameters_schema,
+            capabilities: about.capabilities,
+            calibrates: about.calibrates,
+            checkpoints: about.checkpoints,
         }
     }
 
@@ -162,7 +171,7 @@ impl<I: Instrument> Bench<I> {
         let context = Context::new(Rc::clone(&self.fake) as _, quantities.into());
         let parameters = parameters::parse(&self.parameters.to_string())?;
         let instrument = I::open(parameters, &context)?;
-        Ok(Session { instrument, context, logs: Rc::clone(&self.fake.logs) })
+        Ok(Session { instrument, context, fake: Rc::clone(&self.fake) })
     }
 
     /// Open the instrument, calibrate it where its lifecycle says so, and take readings once.
@@ -195,18 +204,18 @@ impl<I: Instrument> Bench<I> {
         self.fake.sleeps.borrow().clone()
     }
 
-    /// The bytes it keeps for later steps: those it stored last, else those that [`Bench::state`] gave.
+    /// The bytes it keeps for later steps: those that its last successful observation stored, else those that
+    /// [`Bench::state`] gave.
     pub fn kept_state(&self) -> Option<Vec<u8>> {
         self.fake.state.borrow().clone()
     }
 }
 
 /// An instrument that was opened on a bench.
-#[derive(Debug)]
 pub struct Session<I> {
     instrument: I,
     context: Context,
-    logs: logger::Lines,
+    fake: Rc<Fake>,
 }
 
 impl<I: Instrument> Session<I> {
@@ -214,7 +223,11 @@ impl<I: Instrument> Session<I> {
     ///
     /// # Errors
     /// Of the instrument, or when the calibration breaks the contract.
+    ///
+    /// # Panics
+    /// When `about()` does not say [`crate::About::calibrates`]: no host would make this call.
     pub fn calibrate(&mut self) -> Result<Calibration, Error> {
+        assert!(I::about().calibrates, "no host calls `calibrate`, because `about()` lacks `.calibrates()`");
         self.capture();
         let calibration = self.instrument.calibrate(&self.context)?;
         check_attributes(&calibration.attributes)
@@ -222,37 +235,58 @@ impl<I: Instrument> Session<I> {
         Ok(calibration)
     }
 
-    /// Take readings, with the parameters of a step, a JSON object.
+    /// Take readings, with the parameters of a step, a JSON object. State that it stores is kept only where it succeeds.
     ///
     /// # Errors
     /// As the host would get them: of the parameters, or of the instrument.
     pub fn observe(&mut self, step: Json) -> Result<Observation, Error> {
         self.capture();
         let step = parameters::parse(&step.to_string())?;
-        self.instrument.observe(step, &self.context)
+        self.fake.in_step(|| self.instrument.observe(step, &self.context))
     }
 
     /// The session's state.
     ///
     /// # Errors
-    /// Of the instrument.
+    /// Of the instrument, or when the state is larger than a host takes.
+    ///
+    /// # Panics
+    /// When `about()` does not say [`crate::About::checkpoints`]: no host would make this call.
     pub fn checkpoint(&mut self) -> Result<Vec<u8>, Error> {
+        must_have_checkpoints::<I>();
         self.capture();
-        self.instrument.checkpoint(&self.context)
+        checked_checkpoint(&mut self.instrument, &self.context)
     }
 
     /// Go on from a checkpoint.
     ///
     /// # Errors
     /// Of the instrument.
+    ///
+    /// # Panics
+    /// When `about()` does not say [`crate::About::checkpoints`]: no host would make this call.
     pub fn restore(&mut self, checkpoint: &[u8]) -> Result<(), Error> {
+        must_have_checkpoints::<I>();
         self.capture();
         self.instrument.restore(checkpoint, &self.context)
     }
 
     fn capture(&self) {
-        logger::capture(Rc::clone(&self.logs));
+        logger::capture(Rc::clone(&self.fake.logs));
     }
+}
+
+impl<I: std::fmt::Debug> std::fmt::Debug for Session<I> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Session").field("instrument", &self.instrument).finish_non_exhaustive()
+    }
+}
+
+fn must_have_checkpoints<I: Instrument>() {
+    assert!(
+        I::about().checkpoints,
+        "no host calls `checkpoint` or `restore`, because `about()` lacks `.checkpoints()`"
+    );
 }
 
 #[cfg(test)]

@@ -165,8 +165,105 @@ fn normal_numbers_have_the_mean_and_the_deviation_asked_for() {
 }
 
 #[test]
-fn csv_columns_get_the_narrowest_type() {
-    let table = Columns::from_csv("i,n,b,t,x\n1,1.5,true,2026-01-01T00:00:00Z,a\n,2,false,,\n");
-    let kinds: Vec<_> = table.infos().into_iter().map(|info| info.kind.name()).collect();
-    assert_eq!(kinds, ["integer", "number", "boolean", "timestamp", "text"]);
+fn csv_columns_have_the_types_that_a_host_gives_them() {
+    let columns: [&[&str]; 14] = [
+        &["1", "", "-2"],
+        &["1", "2.5"],
+        &["1e3", "+2"],
+        &["true", "False"],
+        &["2026-01-01T00:00:00Z", ""],
+        &["2026-01-01T01:00:00+01:00"],
+        &["a", "b"],
+        &["", ""],
+        &["1", "nan"],
+        &["inf"],
+        &["007", "12"],
+        &["-0.25", "0"],
+        &[" 1", "2 "],
+        &["NA", "1"],
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for fields in columns {
+        let text = format!("x,y\n{}", fields.iter().map(|field| format!("{field},1\n")).collect::<String>());
+        std::fs::write(folder.path().join("table.csv"), &text).unwrap();
+        let file = inquisitor_manifest::spec::Substrate::File {
+            path: "table.csv".to_owned(),
+            parameters: serde_json::Map::default(),
+        };
+        let host =
+            inquisitor_substrate::open(&file, Some(folder.path()), [0; 32]).unwrap().columns().unwrap();
+        let kind = format!("{:?}", host[0].kind).to_lowercase();
+        assert_eq!(Columns::from_csv(&text).infos()[0].kind.name(), kind, "{fields:?}");
+    }
+}
+
+/// Calibrates and has checkpoints, and says neither; stores state and then fails; its checkpoint is too large.
+struct Careless<const SAYS: bool>;
+
+impl<const SAYS: bool> Instrument for Careless<SAYS> {
+    type Parameters = NoParameters;
+    type Step = NoParameters;
+
+    fn about() -> About {
+        let about = About::new("careless").quantity("count", "1", "");
+        if SAYS { about.checkpoints().capability(Capability::Tcp("*".to_owned())) } else { about }
+    }
+
+    fn open(_: NoParameters, context: &Context) -> Result<Self, Error> {
+        log::trace!("a detail");
+        log::debug!("opened for `{}`", context.facts().step);
+        Ok(Self)
+    }
+
+    fn observe(&mut self, _: NoParameters, context: &Context) -> Result<Observation, Error> {
+        log::debug!("observing for `{}`", context.facts().step);
+        context.progress(0.0 / 0.0, "");
+        context.store_state(b"lost")?;
+        Err(Error::failed("dropped it"))
+    }
+
+    fn checkpoint(&mut self, _: &Context) -> Result<Vec<u8>, Error> {
+        Ok(vec![0; crate::MAX_CHECKPOINT_BYTES + 1])
+    }
+}
+
+#[test]
+fn a_step_that_failed_has_changed_no_state() {
+    let bench = Bench::<Careless<true>>::new().state(*b"kept");
+    assert_eq!(bench.observe(json!({})).unwrap_err(), Error::failed("dropped it"));
+    assert_eq!(bench.kept_state().as_deref(), Some(&b"kept"[..]));
+}
+
+#[test]
+fn the_name_of_the_step_is_there_only_while_it_observes_and_traces_are_left_out() {
+    let bench = Bench::<Careless<true>>::new();
+    bench.observe(json!({})).unwrap_err();
+    let messages: Vec<String> = bench.logs().into_iter().map(|line| line.message).collect();
+    assert_eq!(messages, ["opened for ``", "observing for `bench`"]);
+    assert_eq!(bench.progress(), [(0.0, String::new())]);
+}
+
+#[test]
+fn a_checkpoint_that_no_host_takes_is_refused() {
+    let error = Bench::<Careless<true>>::new().open().unwrap().checkpoint().unwrap_err();
+    assert!(error.to_string().contains("1048577 bytes; at most 1048576"), "{error}");
+}
+
+#[test]
+#[should_panic(expected = "`about()` lacks `.calibrates()`")]
+fn a_calibration_that_no_host_calls_is_a_mistake() {
+    let _ = Bench::<Careless<false>>::new().open().unwrap().calibrate();
+}
+
+#[test]
+#[should_panic(expected = "`about()` lacks `.checkpoints()`")]
+fn a_checkpoint_that_no_host_calls_is_a_mistake() {
+    let _ = Bench::<Careless<false>>::new().open().unwrap().checkpoint();
+}
+
+#[test]
+fn the_description_says_what_the_host_will_call_and_grant() {
+    let description = Bench::<Careless<true>>::new().describe();
+    assert_eq!((description.calibrates, description.checkpoints), (false, true));
+    assert_eq!(description.capabilities, [Capability::Tcp("*".to_owned())]);
 }
