@@ -11,6 +11,7 @@ use inquisitor_findings::reading::{Observation, Reading, Series, Value};
 use inquisitor_manifest::Severity;
 use inquisitor_manifest::plan::Plan;
 use inquisitor_manifest::spec::Parameters;
+use inquisitor_runtime::outcome::Failure;
 use inquisitor_runtime::request::{
     Facts, Grants, Limits, LogLine, Nondeterminism, Report, SessionRequest, Usage,
 };
@@ -213,7 +214,13 @@ fn text(report: &Report) -> anyhow::Result<String> {
                 writeln!(out, "  {}", series_line(series))?;
             }
         }
-        Err(failure) => writeln!(out, "{}: {failure}", failure.name())?,
+        Err(failure) => {
+            writeln!(out, "{failure}")?;
+            if let Failure::Unavailable { retry_after: Some(wait), .. } = failure {
+                let wait = Duration::from_nanos(*wait).as_secs_f64();
+                writeln!(out, "  worth another try after {wait} s")?;
+            }
+        }
     }
     if !report.logs.is_empty() {
         writeln!(out, "\nlog")?;
@@ -235,6 +242,9 @@ fn text(report: &Report) -> anyhow::Result<String> {
     writeln!(out, "  host calls  {}", usage.host_calls)?;
     if usage.rows > 0 {
         writeln!(out, "  rows        {}", usage.rows)?;
+    }
+    if let Some(state) = &report.state {
+        writeln!(out, "  state       {} to keep", print::bytes(state.len() as u64))?;
     }
     if usage.dropped_log_lines > 0 {
         writeln!(out, "  log lines dropped over the limit  {}", usage.dropped_log_lines)?;
@@ -270,4 +280,38 @@ fn series_line(series: &Series) -> String {
         series.unit,
         series.confidence
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use inquisitor_runtime::request::Transcript;
+
+    use super::*;
+
+    fn report(result: Result<Observation, Failure>) -> Report {
+        Report {
+            result,
+            logs: Vec::new(),
+            usage: Usage::default(),
+            transcript: Transcript::default(),
+            state: Some(vec![0; 2048]),
+            denials: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_failure_is_named_once_and_says_when_to_try_again() {
+        let unavailable =
+            Failure::Unavailable { message: "no answer".to_owned(), retry_after: Some(1_500_000_000) };
+        let shown = text(&report(Err(unavailable))).unwrap();
+        assert!(shown.starts_with("unavailable: no answer\n  worth another try after 1.5 s\n"), "{shown}");
+        let shown = text(&report(Err(Failure::Failed { message: "broken".to_owned() }))).unwrap();
+        assert!(shown.starts_with("failed: broken\n\nused"), "{shown}");
+    }
+
+    #[test]
+    fn state_to_keep_is_shown() {
+        let shown = text(&report(Ok(Observation::default()))).unwrap();
+        assert!(shown.contains("  state       2.00 KiB to keep\n"), "{shown}");
+    }
 }
