@@ -80,6 +80,8 @@ pub fn probability_in_words(p: f64) -> String {
 
 /// `p = 0.0123` or `p < 0.000001`.
 pub fn p_value(p: f64) -> String {
+    // Never exactly zero, only too small for the arithmetic.
+    let p = if p == 0.0 { f64::MIN_POSITIVE } else { p };
     let text = probability(p);
     if text.starts_with(['<', '>']) { format!("p {text}") } else { format!("p = {text}") }
 }

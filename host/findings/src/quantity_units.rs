@@ -73,7 +73,7 @@ fn choose_one<'a>(units: &[(&'a str, BTreeSet<u32>)], declared: Option<&str>) ->
 }
 
 /// The first unit that the manifest names for each quantity.
-fn declared(plan: &Plan) -> BTreeMap<&str, &str> {
+pub(crate) fn declared(plan: &Plan) -> BTreeMap<&str, &str> {
     let mut declared = BTreeMap::new();
     for axiom in &plan.falsification.axioms {
         if let Axiom::Bounds { quantity, unit: Some(unit), .. }

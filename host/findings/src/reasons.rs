@@ -48,10 +48,12 @@ pub(crate) fn all(told: &Told<'_, '_>) -> Vec<String> {
     failures(told, &mut reasons);
     reasons.extend(told.judged.notes.iter().cloned());
     if reasons.is_empty() {
-        reasons.push(format!(
-            "{} readings were taken, none was excluded, and none is a number to estimate",
-            told.table.len()
-        ));
+        reasons.push(match told.table.len() {
+            1 => "one reading was taken, was not excluded, and is no number to estimate".to_owned(),
+            count => {
+                format!("{count} readings were taken, none was excluded, and none is a number to estimate")
+            }
+        });
     }
     reasons
 }

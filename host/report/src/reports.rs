@@ -155,7 +155,7 @@ fn contributions(blocks: &mut Vec<Block>, finding: &Finding) {
                 estimate.quantity.clone(),
                 format::significant(between.q, 4),
                 between.degrees_of_freedom.to_string(),
-                format::probability(between.p_value),
+                format::p_value(between.p_value).trim_start_matches("p ").trim_start_matches("= ").to_owned(),
                 text::percent(between.i_squared),
                 format::significant(between.tau_squared, 3),
                 format::significant(between.birge_ratio, 3),

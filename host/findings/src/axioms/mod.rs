@@ -205,7 +205,7 @@ impl Judged {
 /// Judge all readings, and fill in their values in the quantities' units.
 pub(crate) fn judge<'a>(plan: &'a Plan, table: &mut Table<'a>, units: &[Option<&'a str>]) -> Judged {
     let mut judged = Judged::new(table.len());
-    intake(table, units, &mut judged);
+    intake(plan, table, units, &mut judged);
     confidence(plan.arbitration.minimum_confidence, table, &mut judged);
     let axioms = || plan.falsification.axioms.iter().enumerate();
     for (at, axiom) in axioms() {
@@ -293,7 +293,8 @@ fn duration(nanoseconds: u64) -> String {
 }
 
 /// Admit what is a reading at all, and express it in the quantity's unit.
-fn intake<'a>(table: &mut Table<'a>, units: &[Option<&'a str>], judged: &mut Judged) {
+fn intake<'a>(plan: &Plan, table: &mut Table<'a>, units: &[Option<&'a str>], judged: &mut Judged) {
+    let declared = crate::quantity_units::declared(plan);
     let magnitude =
         judged.rule(None, format!("value is finite, at most {} in magnitude", plain(MAX_MAGNITUDE)));
     let uncertainty =
@@ -319,7 +320,13 @@ fn intake<'a>(table: &mut Table<'a>, units: &[Option<&'a str>], judged: &mut Jud
         }
         let from = table.units[table.unit[i] as usize];
         let Some(to) = units[table.quantity[i] as usize] else {
-            let rule = judged.rule(None, "unit is a UCUM code that fits the quantity");
+            let fits = match declared.get(table.quantities[table.quantity[i] as usize]) {
+                Some(unit) => {
+                    format!("unit is a UCUM code that converts to {unit}, which the manifest names")
+                }
+                None => "unit is a UCUM code that fits the quantity".to_owned(),
+            };
+            let rule = judged.rule(None, fits);
             judged.exclude(row, rule, None);
             continue;
         };
