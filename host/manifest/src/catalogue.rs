@@ -96,6 +96,8 @@ pub enum ParameterOwner {
     Visualization(usize),
     /// An item of `reporting.artifacts`.
     Artifact(usize),
+    /// An item of `reporting.destinations`.
+    Destination(usize),
 }
 
 /// How a manifest names a plugin: `name`, `name@version` or `name@sha256:…`.

@@ -129,12 +129,12 @@ impl Checker<'_> {
         let suggestion = suggest(word, known.clone());
         match words.others {
             Others::Refused => {
-                let message = format!("{} is not a {}", quote(word), words.what);
+                let message = format!("{} is not {}", quote(word), with_article(words.what));
                 self.push(at, Code::UnknownValue, at.span(), path, message, Some(suggestion));
             }
             // A misspelt word of the format is worth a different answer from one that the host lacks.
             Others::Unsupported if crate::diagnostic::nearest(word, known.clone()).is_some() => {
-                let message = format!("{} is not a {} of this host", quote(word), words.what);
+                let message = format!("{} is not {} of this host", quote(word), with_article(words.what));
                 self.push(at, Code::Unsupported, at.span(), path, message, Some(suggestion));
             }
             Others::Unsupported => self.unsupported(at, path, words.what, word, words.known),
@@ -442,6 +442,12 @@ impl Checker<'_> {
             }
         }
     }
+}
+
+/// A word with the article that it takes.
+fn with_article(word: &str) -> String {
+    let article = if word.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {word}")
 }
 
 fn entries(count: usize) -> String {

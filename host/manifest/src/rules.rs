@@ -1,6 +1,6 @@
 //! What values must be beside each other: unique names, references that lead somewhere, ranges that are not empty.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, nearest, quote};
 use crate::spec::{Manifest, Method};
@@ -282,8 +282,17 @@ impl Rules<'_> {
     fn groups(&mut self, test: At<'_>, path: &Path<'_>) {
         let Some(groups) = test.get("groups") else { return };
         let path = path.key("groups");
+        let mut seen = BTreeSet::new();
         for (index, group) in groups.items().enumerate() {
             self.reference(group, &path.index(index));
+            // Its readings would count twice, and the test be surer than they allow.
+            if let Some(id) = group.text()
+                && !seen.insert(id)
+            {
+                let message = format!("the group {} is given twice", quote(id));
+                let help = Some("give each instrument once".to_owned());
+                self.push(group, Code::DuplicateName, &path.index(index), message, help);
+            }
         }
     }
 }

@@ -51,6 +51,9 @@ impl<'a> Compiler<'a> {
             ParameterOwner::Artifact(index) => {
                 (&["reporting", "artifacts"], Some((index, self.manifest.reporting.artifacts.len())))
             }
+            ParameterOwner::Destination(index) => {
+                (&["reporting", "destinations"], Some((index, self.manifest.reporting.destinations.len())))
+            }
         };
         let mut owner = self.field(keys);
         let mut path = keys.join(".");
