@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use inquisitor_findings::reading::Observation;
 use inquisitor_manifest::plan::{Action, PlannedInstrument, PlannedStep};
 use inquisitor_manifest::secret;
-use inquisitor_manifest::spec::Parameters;
+use inquisitor_manifest::spec::{Parameters, Substrate};
 use inquisitor_runtime::outcome::Failure;
 use inquisitor_runtime::request::{
     Facts, Grants, Limits, Listener, LogLine, Nondeterminism, Report, SessionRequest, Transcript, Usage,
@@ -162,7 +162,7 @@ impl Engine {
                     tcp: plan.capabilities.tcp.clone(),
                     files: plan.capabilities.files.clone(),
                 },
-                substrate: self.source(attempt.inquiry).await?,
+                substrate: self.source(attempt.inquiry, &mut secrets).await?,
                 state: attempt.state.clone(),
                 nondeterminism: Nondeterminism::Seeded(seed),
                 cancel: attempt.cancel.clone(),
@@ -192,9 +192,28 @@ impl Engine {
         };
         let resolved = secret::resolve(parameters, &mut lookup);
         resolved.map(|resolved| resolved.value).map_err(|error| Failure::InvalidParameters {
-            pointer: String::new(),
+            pointer: "/parameters".to_owned(),
             message: reason.unwrap_or_else(|| error.to_string()),
         })
+    }
+
+    /// A text with its secret references resolved; the secrets are added to `used`.
+    ///
+    /// # Errors
+    /// A message without a secret, when there is none by a name or it is not allowed.
+    pub(crate) fn resolve_text(&self, text: &str, used: &mut Vec<String>) -> Result<String, String> {
+        let mut reason = None;
+        let resolved = secret::resolve_text(text, &mut |name| match self.config.secrets.get(name) {
+            Ok(secret) => {
+                used.push(secret.clone());
+                Some(secret)
+            }
+            Err(why) => {
+                reason = Some(why);
+                None
+            }
+        });
+        resolved.map(|resolved| resolved.value).map_err(|error| reason.unwrap_or_else(|| error.to_string()))
     }
 
     /// The manifest's limits, none above the host's.
@@ -215,8 +234,24 @@ impl Engine {
     }
 
     /// The inquiry's substrate, opened off the async threads: a source may read files to learn its columns.
-    pub(crate) async fn source(&self, inquiry: &Inquiry) -> Result<Option<Arc<dyn Source>>, Failure> {
-        let Some(substrate) = inquiry.plan.substrate.clone() else { return Ok(None) };
+    ///
+    /// Secrets that its path and parameters refer to are added to `used`.
+    pub(crate) async fn source(
+        &self,
+        inquiry: &Inquiry,
+        used: &mut Vec<String>,
+    ) -> Result<Option<Arc<dyn Source>>, Failure> {
+        let Some(mut substrate) = inquiry.plan.substrate.clone() else { return Ok(None) };
+        match &mut substrate {
+            Substrate::File { path, parameters } => {
+                *path = self.resolve_text(path, used).map_err(|message| Failure::InvalidParameters {
+                    pointer: "/substrate/source/path".to_owned(),
+                    message,
+                })?;
+                *parameters = self.resolve(parameters, used)?;
+            }
+            Substrate::Synthetic { parameters, .. } => *parameters = self.resolve(parameters, used)?,
+        }
         let base = inquiry.base_dir.as_ref().map(PathBuf::from);
         let seed = seed(&inquiry.plan.manifest_digest, "", "substrate");
         let opened = tokio::task::spawn_blocking(move || {
@@ -226,7 +261,9 @@ impl Engine {
         match opened {
             Ok(Ok(source)) => Ok(Some(source)),
             Ok(Err(error)) => {
-                Err(Failure::Unavailable { message: format!("substrate: {error}"), retry_after: None })
+                let mut message = format!("substrate: {error}");
+                crate::secrets::strike_text(&mut message, used);
+                Err(Failure::Unavailable { message, retry_after: None })
             }
             Err(error) => Err(Failure::Host { message: format!("opening the substrate: {error}") }),
         }

@@ -4,10 +4,11 @@
 //! never stops a host.
 
 use std::collections::HashMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use inquisitor_manifest::spec::Manifest;
+use inquisitor_manifest::spec::{Destination, Manifest};
 use inquisitor_manifest::{
     ParameterOwner, ParameterProblem, PluginInfo, PluginReference, Quantity, ResolveError, WantedCapability,
     resolve_among,
@@ -191,7 +192,17 @@ impl inquisitor_manifest::Catalogue for Catalogue {
             let problems = inquisitor_report::check_artifact(artifact);
             problems.into_iter().map(move |problem| (ParameterOwner::Artifact(index), in_parameters(problem)))
         });
-        substrate.chain(tests).chain(charts).chain(artifacts).collect()
+        let destinations =
+            manifest.reporting.destinations.iter().enumerate().flat_map(|(index, destination)| {
+                let Destination::File { parameters, .. } = destination;
+                parameters.keys().map(move |name| {
+                    let pointer = format!("/parameters/{}", name.replace('~', "~0").replace('/', "~1"));
+                    let message =
+                        format!("a destination of the type file has no parameter `{name}`; it takes none");
+                    (ParameterOwner::Destination(index), ParameterProblem { pointer, message })
+                })
+            });
+        substrate.chain(tests).chain(charts).chain(artifacts).chain(destinations).collect()
     }
 }
 
@@ -239,11 +250,20 @@ async fn load_file(runtime: &Runtime, path: &Path) -> Result<Plugin, String> {
 /// A sentence with the file's name, when it cannot be read or is too large.
 pub fn read_component(path: &Path) -> Result<Vec<u8>, String> {
     let shown = path.display();
-    let metadata = std::fs::metadata(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
-    if metadata.len() > MAX_COMPONENT_BYTES {
-        return Err(format!("{shown} has {} bytes, at most {MAX_COMPONENT_BYTES} are read", metadata.len()));
+    let unreadable = |error: std::io::Error| format!("cannot read {shown}: {error}");
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    // A device has no end, and opening a pipe waits for a writer that may never come.
+    if !metadata.is_file() && !metadata.is_dir() {
+        return Err(format!("{shown} is a device or a pipe, not a file"));
     }
-    std::fs::read(path).map_err(|error| format!("cannot read {shown}: {error}"))
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    // The length is what was read, not what the metadata said: files grow.
+    file.take(MAX_COMPONENT_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_COMPONENT_BYTES {
+        return Err(format!("{shown} is larger than the {MAX_COMPONENT_BYTES} bytes that are read at most"));
+    }
+    Ok(bytes)
 }
 
 fn components(folder: &Path) -> Result<Vec<PathBuf>, String> {
@@ -254,4 +274,27 @@ fn components(folder: &Path) -> Result<Vec<PathBuf>, String> {
         .collect();
     paths.sort();
     Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_without_an_end_is_no_component() {
+        let error = read_component(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(error, "/dev/zero is a device or a pipe, not a file");
+    }
+
+    #[test]
+    fn a_component_is_read_up_to_the_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large.wasm");
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_len(MAX_COMPONENT_BYTES + 1).unwrap();
+        assert!(read_component(&path).unwrap_err().contains("is larger than"));
+        file.set_len(3).unwrap();
+        assert_eq!(read_component(&path).unwrap(), [0; 3]);
+    }
 }

@@ -46,8 +46,11 @@ impl Engine {
                 return Err(EngineError::Report { name: "finding".into(), message: error.to_string() });
             }
         };
-        self.write_destinations(&inquiry, &artifacts).await?;
-        self.commit(&inquiry.id, finding, artifacts).await
+        // Written first, so that a host that is killed in between writes them next time. A folder that cannot be written
+        // holds back no finding: the reports are in the journal too, and the inquiry would never end.
+        let written = self.write_destinations(&inquiry, &artifacts).await;
+        self.commit(&inquiry.id, finding, artifacts).await?;
+        written
     }
 
     async fn commit(&self, id: &str, finding: Finding, artifacts: Vec<Artifact>) -> Result<(), EngineError> {
@@ -110,20 +113,20 @@ impl Engine {
     async fn write_destinations(&self, inquiry: &Inquiry, artifacts: &[Artifact]) -> Result<(), EngineError> {
         for destination in &inquiry.plan.reporting.destinations {
             let Destination::File { path, .. } = destination;
+            // The message has the path as written in the manifest: it may hold a secret.
+            let failed = |message: String| EngineError::Destination { path: path.clone(), message };
+            let resolved = self.resolve_text(path, &mut Vec::new()).map_err(failed)?;
             let folder = inquiry
                 .base_dir
                 .as_ref()
-                .map_or_else(|| PathBuf::from(path), |base| Path::new(base).join(path));
+                .map_or_else(|| PathBuf::from(&resolved), |base| Path::new(base).join(&resolved));
             for (name, bytes) in artifacts {
                 let file = folder.join(name);
                 let written = async {
                     tokio::fs::create_dir_all(&folder).await?;
                     tokio::fs::write(&file, bytes).await
                 };
-                written.await.map_err(|error| EngineError::Report {
-                    name: name.clone(),
-                    message: format!("cannot write {}: {error}", file.display()),
-                })?;
+                written.await.map_err(|error| failed(format!("cannot write {name}: {error}")))?;
             }
         }
         Ok(())

@@ -44,7 +44,16 @@ pub enum EngineError {
         /// Which file and why.
         message: String,
     },
-    /// A report could not be rendered or written.
+    /// The reports could not be written to a folder that the manifest names. The finding stands, and the inquiry is
+    /// concluded.
+    #[error("the destination `{path}`: {message}")]
+    Destination {
+        /// The folder, as the manifest names it.
+        path: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A report could not be rendered.
     #[error("report `{name}`: {message}")]
     Report {
         /// Name of the artifact.

@@ -60,14 +60,19 @@ impl Engine {
     }
 
     async fn substrate_opens(&self, inquiry: &Inquiry) -> Result<(), String> {
-        let source =
-            self.source(inquiry).await.map_err(|failure| format!("substrate_accessibility: {failure}"))?;
-        let Some(source) = source else { return Ok(()) };
-        match tokio::task::spawn_blocking(move || source.columns()).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(format!("substrate_accessibility: {error}")),
-            Err(error) => Err(format!("substrate_accessibility: {error}")),
-        }
+        let mut secrets = Vec::new();
+        let source = self.source(inquiry, &mut secrets).await;
+        let Some(source) = source.map_err(|failure| format!("substrate_accessibility: {failure}"))? else {
+            return Ok(());
+        };
+        let mut message = match tokio::task::spawn_blocking(move || source.columns()).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => format!("substrate_accessibility: {error}"),
+            Err(error) => format!("substrate_accessibility: {error}"),
+        };
+        // The path of a file may hold a secret, and the message is recorded.
+        crate::secrets::strike_text(&mut message, &secrets);
+        Err(message)
     }
 
     fn has_capacity(&self, inquiry: &Inquiry) -> Result<(), String> {
