@@ -112,7 +112,8 @@ pub(crate) struct PluginSources {
 
 /// Run an inquiry to its finding.
 ///
-/// Progress goes to standard error, the finding to standard output.
+/// Progress goes to standard error, the finding to standard output. An instrument with a `probeInterval` is observed as often
+/// as the steps say, not continuously.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

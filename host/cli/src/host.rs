@@ -31,12 +31,15 @@ pub(crate) fn runtime(cache_dir: Option<&Path>, settings: &Settings) -> anyhow::
     Ok(Runtime::new(RuntimeConfig::new(cache.join("compiled")))?)
 }
 
-/// Every plugin that manifests may name. Says on standard error which files are none.
+/// Every plugin that manifests may name. Says on standard error which files of the folders are none.
+///
+/// # Errors
+/// When a file or folder that was named on the command line cannot be used.
 pub(crate) async fn catalogue(
     runtime: &Runtime,
     sources: &PluginSources,
     settings: &Settings,
-) -> Arc<Catalogue> {
+) -> anyhow::Result<Arc<Catalogue>> {
     let mut folders = sources.plugin_dir.clone();
     if folders.is_empty() {
         folders.clone_from(&settings.plugin_dir);
@@ -46,9 +49,13 @@ pub(crate) async fn catalogue(
     }
     let catalogue = Catalogue::load(runtime, &sources.plugin, &folders).await;
     for broken in catalogue.broken() {
-        print::note(&format!("warning: not a plugin: {}: {}", broken.path.display(), broken.message));
+        // A file that was asked for by name must not be replaced in silence by an installed one.
+        if sources.plugin.contains(&broken.path) || sources.plugin_dir.contains(&broken.path) {
+            anyhow::bail!("cannot use {} for plugins: {}", broken.path.display(), broken.message);
+        }
+        print::note(&format!("warning: {} is left out: {}", broken.path.display(), broken.message));
     }
-    Arc::new(catalogue)
+    Ok(Arc::new(catalogue))
 }
 
 /// The plugins that came with this binary: beside it, or where an installation or a build puts them.

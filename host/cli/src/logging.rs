@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::{Global, LogFormat};
 use crate::settings::Settings;
@@ -12,9 +13,7 @@ use crate::settings::Settings;
 /// When the level is not a filter, or the format in the configuration is unknown.
 pub(crate) fn start(global: &Global, settings: &Settings) -> anyhow::Result<()> {
     let level = global.log_level.as_deref().or(settings.log_level.as_deref()).unwrap_or("warn");
-    let filter = EnvFilter::builder()
-        .parse(level.to_ascii_lowercase())
-        .with_context(|| format!("log level `{level}`"))?;
+    let filter = filter(level).with_context(|| format!("log level `{level}`"))?;
     let format = match (global.log_format, settings.log_format.as_deref()) {
         (Some(format), _) => format,
         (None, None | Some("text")) => LogFormat::Text,
@@ -29,4 +28,37 @@ pub(crate) fn start(global: &Global, settings: &Settings) -> anyhow::Result<()> 
         LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
     }
     Ok(())
+}
+
+/// The filter that a level or a list of directives stands for.
+fn filter(text: &str) -> anyhow::Result<EnvFilter> {
+    let text = text.to_ascii_lowercase();
+    // The filter takes a word that is no level for a target, so that a misspelt level would log nothing and say nothing.
+    let bare = text
+        .split(',')
+        .map(str::trim)
+        .find(|part| !part.is_empty() && !part.contains(['=', '[']) && part.parse::<LevelFilter>().is_err());
+    if let Some(word) = bare {
+        anyhow::bail!(
+            "`{word}` is none of off, error, warn, info, debug and trace; for a part of the program write `{word}=debug`"
+        );
+    }
+    EnvFilter::builder()
+        .parse(&text)
+        .map_err(|_| anyhow::anyhow!("write a level, or directives such as `warn,inquisitor_runtime=debug`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_level_is_refused() {
+        for good in ["warn", "OFF", "", "warn,inquisitor_runtime=debug", "a::b=trace, info"] {
+            assert!(filter(good).is_ok(), "{good}");
+        }
+        for bad in ["verbose", "warn,inquisitor_runtime", "a=b=c", "wran"] {
+            assert!(filter(bad).is_err(), "{bad}");
+        }
+    }
 }

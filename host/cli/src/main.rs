@@ -26,10 +26,12 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == COMPILE) {
         return inquisitor_runtime::compile_child_main();
     }
-    match start(&Cli::parse()) {
+    let cli = Cli::parse();
+    match start(&cli) {
         Ok(code) => code,
         Err(error) => {
             print::note(&format!("error: {error:#}"));
+            print::json_error(cli.global.output, &error);
             ExitCode::from(exit::ERROR)
         }
     }

@@ -1,11 +1,12 @@
 //! Everything that goes to standard output, in one place: text for people, or one JSON document.
 
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use serde::Serialize;
 
-use crate::args::{Color, Global};
+use crate::args::{Color, Global, Output};
 
 /// Print a text as it is, with a newline at its end.
 ///
@@ -24,11 +25,28 @@ pub(crate) fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     text(&serde_json::to_string_pretty(value).context("encoding the result")?)
 }
 
+/// Print the error that a command ended with as the document of `--output json`, unless one was printed before.
+pub(crate) fn json_error(output: Output, error: &anyhow::Error) {
+    if output == Output::Json && !PRINTED.load(Ordering::Relaxed) {
+        // The error itself was said on standard error; where standard output is closed there is nothing to add.
+        let _ = json(&serde_json::json!({ "error": format!("{error:#}") }));
+    }
+}
+
+/// Whether anything went to standard output, so that there is never a second JSON document.
+static PRINTED: AtomicBool = AtomicBool::new(false);
+
+/// Say that the caller writes to standard output by itself.
+pub(crate) fn begun() {
+    PRINTED.store(true, Ordering::Relaxed);
+}
+
 /// Print bytes as they are.
 ///
 /// # Errors
 /// When standard output is closed.
 pub(crate) fn write(bytes: &[u8]) -> anyhow::Result<()> {
+    PRINTED.store(true, Ordering::Relaxed);
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

@@ -40,6 +40,7 @@ fn ledger_checkpoint(checkpoint: &inquisitor_engine::journal::Checkpoint) -> any
 
 async fn export(data_dir: &Path) -> anyhow::Result<ExitCode> {
     let conductor = host::existing_conductor(data_dir).await?;
+    print::begun();
     let exported = conductor.export_ledger(&mut std::io::BufWriter::new(std::io::stdout().lock()));
     conductor.shutdown().await;
     exported.context("cannot export the ledger")?;

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use inquisitor_conductor::Conductor;
+use inquisitor_engine::events::Observer;
 use inquisitor_engine::journal::{Abort, Checkpoint, Inquiry, InquiryId, Journal, Status};
 use inquisitor_engine::secrets::AllowedSecrets;
-use inquisitor_engine::{Engine, Submission, outcomes};
+use inquisitor_engine::{Engine, EngineError, Submission, outcomes};
 use inquisitor_manifest::plan::Plan;
 use inquisitor_report::{ReportInput, StepOutcome};
 use serde::Serialize;
@@ -21,7 +23,7 @@ use crate::{exit, host, input, print, progress};
 pub(crate) async fn run(global: &Global, settings: &Settings, args: &Run) -> anyhow::Result<ExitCode> {
     let manifest = input::text(&args.manifest)?;
     let runtime = host::runtime(args.sources.cache_dir.as_deref(), settings)?;
-    let catalogue = host::catalogue(&runtime, &args.sources, settings).await;
+    let catalogue = host::catalogue(&runtime, &args.sources, settings).await?;
     let validated = inquisitor_manifest::validate(&manifest.name, &manifest.text, catalogue.as_ref());
     if !validated.diagnostics.is_empty() {
         print::note(&validate::rendered(&validated, print::color_stderr(global)));
@@ -33,12 +35,27 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &Run) -> any
         return Ok(ExitCode::from(exit::ERROR));
     };
 
+    if let Some(note) = observed_once(&plan) {
+        print::note(&note);
+    }
+    // Better to fail before the first reading than after the last.
+    let artifact_dir = args.artifact_dir.as_ref().or(settings.artifact_dir.as_ref());
+    if let Some(folder) = artifact_dir {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+
     // A temporary folder lives exactly as long as this function.
     let mut temporary = None;
     let data_dir: PathBuf = match args.data_dir.as_ref().or(settings.data_dir.as_ref()) {
         Some(folder) => folder.clone(),
         None => temporary
-            .insert(tempfile::tempdir().context("cannot make a temporary folder; name one with --data-dir")?)
+            .insert(
+                tempfile::Builder::new()
+                    .prefix("inquisitor-")
+                    .tempdir()
+                    .context("cannot make a temporary folder; name one with --data-dir")?,
+            )
             .path()
             .to_owned(),
     };
@@ -47,7 +64,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &Run) -> any
     let submission = Submission { plan, manifest: manifest.text, base_dir };
     let outcome = drive(&host.engine, &host.conductor, submission, args.quiet).await;
     let shown = match outcome {
-        Ok(Some(inquiry)) => show(global, settings, args, &host.conductor, &inquiry).await,
+        Ok(Some(driven)) => show(global, artifact_dir.map(PathBuf::as_path), &host.conductor, &driven).await,
         Ok(None) => {
             let hint = if temporary.is_some() { "" } else { "; run the same command again to finish it" };
             print::note(&format!("interrupted{hint}"));
@@ -72,22 +89,22 @@ async fn drive(
     conductor: &Conductor,
     submission: Submission,
     quiet: bool,
-) -> anyhow::Result<Option<Inquiry>> {
+) -> anyhow::Result<Option<Driven>> {
     let observer = progress::observer(quiet);
     let interrupt = CancellationToken::new();
     let work = async {
         let mut resumed = None;
         for id in conductor.unfinished().await? {
-            let inquiry = engine.drive(&id, observer.clone(), CancellationToken::new()).await?;
-            if is_of(&inquiry.plan, &submission.plan) {
-                resumed = Some(inquiry);
+            let driven = one(engine, conductor, &id, observer.clone()).await?;
+            if is_of(&driven.inquiry.plan, &submission.plan) {
+                resumed = Some(driven);
             }
         }
-        if let Some(inquiry) = resumed {
-            return anyhow::Ok(inquiry);
+        if let Some(driven) = resumed {
+            return anyhow::Ok(driven);
         }
         let id: InquiryId = engine.submit(submission).await?;
-        Ok(engine.drive(&id, observer.clone(), CancellationToken::new()).await?)
+        one(engine, conductor, &id, observer.clone()).await
     };
     let signal = interrupt.clone();
     let listener = tokio::spawn(async move {
@@ -101,6 +118,49 @@ async fn drive(
     };
     listener.abort();
     result
+}
+
+/// An inquiry that has ended.
+struct Driven {
+    inquiry: Inquiry,
+    /// Whether its reports are where the manifest wants them.
+    delivered: bool,
+}
+
+/// Drive one inquiry to its end. Reports that cannot be written to their destination are said, and cost no finding.
+async fn one(
+    engine: &Engine,
+    conductor: &Conductor,
+    id: &str,
+    observer: Arc<dyn Observer>,
+) -> anyhow::Result<Driven> {
+    match engine.drive(id, observer, CancellationToken::new()).await {
+        Ok(inquiry) => Ok(Driven { inquiry, delivered: true }),
+        Err(error @ EngineError::Destination { .. }) => {
+            print::note(&format!("error: {error}"));
+            let inquiry =
+                conductor.inquiry(id).await?.with_context(|| format!("there is no inquiry {id}"))?;
+            Ok(Driven { inquiry, delivered: false })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What to say of instruments that the manifest wants observed again and again: this command comes to one finding and ends.
+fn observed_once(plan: &Plan) -> Option<String> {
+    let continuous: Vec<&str> = plan
+        .instruments
+        .iter()
+        .filter(|(_, instrument)| instrument.probe_interval.is_some())
+        .map(|(id, _)| id.as_str())
+        .collect();
+    if continuous.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "note: `run` comes to one finding and ends; the probeInterval of {} is not used, and each step observes once",
+        continuous.join(", ")
+    ))
 }
 
 fn is_of(interrupted: &Plan, submitted: &Plan) -> bool {
@@ -135,16 +195,13 @@ struct Document<'a> {
 
 async fn show(
     global: &Global,
-    settings: &Settings,
-    args: &Run,
+    artifact_dir: Option<&Path>,
     conductor: &Conductor,
-    inquiry: &Inquiry,
+    driven: &Driven,
 ) -> anyhow::Result<ExitCode> {
+    let inquiry = &driven.inquiry;
     let ledger = conductor.checkpoint().await?;
     let steps = outcomes(inquiry);
-    if let Some(folder) = args.artifact_dir.as_ref().or(settings.artifact_dir.as_ref()) {
-        write_artifacts(conductor, inquiry, folder).await?;
-    }
     if global.output == Output::Json {
         print::json(&Document {
             inquiry: &inquiry.id,
@@ -174,7 +231,11 @@ async fn show(
                     print::color_stdout(global),
                 ))?;
             }
-            Ok(exit::of(finding.verdict))
+            // After the finding: whatever becomes of the files, it is said.
+            if let Some(folder) = artifact_dir {
+                write_artifacts(conductor, inquiry, folder).await?;
+            }
+            Ok(if driven.delivered { exit::of(finding.verdict) } else { ExitCode::from(exit::ERROR) })
         }
         Status::Aborted { reason, .. } => {
             print::note(&format!("error: {}", aborted(reason)));

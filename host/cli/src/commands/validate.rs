@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use inquisitor_manifest::{Diagnostic, Diagnostics, Style, Validated, render, validate};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::args::{Global, Output, Validate};
 use crate::settings::Settings;
@@ -36,7 +37,7 @@ impl<'a> Report<'a> {
 
 pub(crate) async fn run(global: &Global, settings: &Settings, args: &Validate) -> anyhow::Result<ExitCode> {
     let runtime = host::runtime(args.sources.cache_dir.as_deref(), settings)?;
-    let catalogue = host::catalogue(&runtime, &args.sources, settings).await;
+    let catalogue = host::catalogue(&runtime, &args.sources, settings).await?;
     let mut code = 0;
     let mut documents = Vec::new();
     for path in &args.manifests {
@@ -44,6 +45,11 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &Validate) -
             Ok(manifest) => manifest,
             Err(error) => {
                 print::note(&format!("error: {error:#}"));
+                documents.push(json!({
+                    "file": path.display().to_string(),
+                    "valid": false,
+                    "error": format!("{error:#}"),
+                }));
                 code = exit::USAGE;
                 continue;
             }

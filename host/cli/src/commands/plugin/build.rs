@@ -5,14 +5,15 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use serde::Deserialize;
+use serde_json::json;
 
-use crate::args::PluginBuild;
+use crate::args::{Global, Output, PluginBuild};
 use crate::print;
 
 /// Cargo profile of components, which the template sets up for size.
 const PROFILE: &str = "release";
 
-pub(crate) fn run(args: &PluginBuild) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(global: &Global, args: &PluginBuild) -> anyhow::Result<ExitCode> {
     let target = match std::env::var_os("CARGO_TARGET_DIR") {
         Some(folder) => std::path::absolute(folder).context("CARGO_TARGET_DIR")?,
         None => args.dir.join("target"),
@@ -26,12 +27,20 @@ pub(crate) fn run(args: &PluginBuild) -> anyhow::Result<ExitCode> {
         inquisitor_component_build::build_to_file(&args.dir, &components, PROFILE, &out, &mut |line| {
             print::note(line);
         })?;
-    print::text(&format!(
-        "{} ({}, sha256:{})",
-        shown(&out).display(),
-        print::bytes(bytes.len() as u64),
-        inquisitor_manifest::digest(&bytes)
-    ))?;
+    let path = shown(&out);
+    let digest = inquisitor_manifest::digest(&bytes);
+    match global.output {
+        Output::Json => print::json(&json!({
+            "path": path.display().to_string(),
+            "size": bytes.len(),
+            "digest": digest,
+        }))?,
+        Output::Text => print::text(&format!(
+            "{} ({}, sha256:{digest})",
+            path.display(),
+            print::bytes(bytes.len() as u64)
+        ))?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -24,7 +24,7 @@ pub(crate) async fn run(
     sources: &PluginSources,
 ) -> anyhow::Result<ExitCode> {
     let runtime = host::runtime(sources.cache_dir.as_deref(), settings)?;
-    let catalogue = host::catalogue(&runtime, sources, settings).await;
+    let catalogue = host::catalogue(&runtime, sources, settings).await?;
     let rows: Vec<Row<'_>> = catalogue
         .installed()
         .iter()

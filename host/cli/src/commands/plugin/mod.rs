@@ -15,8 +15,8 @@ use crate::settings::Settings;
 
 pub(crate) fn run(global: &Global, settings: &Settings, command: &Plugin) -> anyhow::Result<ExitCode> {
     match command {
-        Plugin::New(args) => new::run(args),
-        Plugin::Build(args) => build::run(args),
+        Plugin::New(args) => new::run(global, args),
+        Plugin::Build(args) => build::run(global, args),
         Plugin::Check(args) => block_on(check::run(global, settings, args))?,
         Plugin::Inspect(args) => block_on(inspect::run(global, settings, args))?,
         Plugin::Call(args) => block_on(call::run(global, settings, args))?,

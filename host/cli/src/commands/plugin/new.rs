@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use serde_json::json;
 
-use crate::args::PluginNew;
+use crate::args::{Global, Output, PluginNew};
 use crate::print;
 
 /// The template's files: where they go and what they hold. The endings keep the template's own tools from building it.
@@ -19,7 +20,7 @@ const TEMPLATE: &[(&str, &str)] = &[
 /// Longest name of an instrument, as the contract has it.
 const MAX_NAME: usize = 64;
 
-pub(crate) fn run(args: &PluginNew) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(global: &Global, args: &PluginNew) -> anyhow::Result<ExitCode> {
     check_name(&args.name)?;
     let parent = args.path.clone().unwrap_or_else(|| PathBuf::from("."));
     let folder = parent.join(&args.name);
@@ -34,11 +35,14 @@ pub(crate) fn run(args: &PluginNew) -> anyhow::Result<ExitCode> {
             file.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&file, text));
         written.with_context(|| format!("cannot write {}", file.display()))?;
     }
-    print::text(&format!(
-        "made {}\n\nNext:\n  cd {}\n  cargo test\n  inquisitor plugin build",
-        folder.display(),
-        folder.display()
-    ))?;
+    match global.output {
+        Output::Json => print::json(&json!({ "name": args.name, "path": folder.display().to_string() }))?,
+        Output::Text => print::text(&format!(
+            "made {}\n\nNext:\n  cd {}\n  cargo test\n  inquisitor plugin build",
+            folder.display(),
+            folder.display()
+        ))?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -51,8 +55,76 @@ fn check_name(name: &str) -> anyhow::Result<()> {
             "`{name}` is not a name for an instrument: lower-case letters, digits and hyphens, a letter first, at most {MAX_NAME}"
         );
     }
+    if RESERVED.contains(&name) {
+        bail!("`{name}` cannot be the name of a crate; add a word, as `{name}-probe`");
+    }
     Ok(())
 }
+
+/// Names that cargo or the compiler has a meaning of its own for, or that the template depends on.
+const RESERVED: &[&str] = &[
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "build",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "deps",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "examples",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "incremental",
+    "inquisitor-sdk",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "proc-macro",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "test",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "unsafe",
+    "unsized",
+    "use",
+    "virtual",
+    "where",
+    "while",
+    "yield",
+];
 
 /// The line that names the SDK: the folder that was asked for, the one of the checkout that this binary was built in, or the
 /// published crate.
@@ -85,7 +157,8 @@ mod tests {
         for good in ["ph-meter", "a", "probe2"] {
             assert!(check_name(good).is_ok(), "{good}");
         }
-        for bad in ["", "2nd", "Probe", "a_b", "a-", "../x", &"x".repeat(65)] {
+        for bad in ["", "2nd", "Probe", "a_b", "a-", "../x", "fn", "test", "inquisitor-sdk", &"x".repeat(65)]
+        {
             assert!(check_name(bad).is_err(), "{bad}");
         }
     }
