@@ -145,15 +145,22 @@ fn behave(parameters: &Json) -> Result<Observation, Error> {
         // The contract.
         "panic" => panic!("asked to panic"),
         "not-finite" => number(f64::NAN),
-        "undeclared" => one(Reading { quantity: "virtue".to_owned(), ..reading(Value::Number(1.0), Vec::new()) }),
+        "undeclared" => {
+            one(Reading { quantity: "virtue".to_owned(), ..reading(Value::Number(1.0), Vec::new()) })
+        }
         "no-unit" => one(Reading { unit: String::new(), ..reading(Value::Number(1.0), Vec::new()) }),
         "too-confident" => one(Reading { confidence: 2.0, ..reading(Value::Number(1.0), Vec::new()) }),
         "many-attributes" => {
             let attribute = |index| Attribute { name: format!("a{index}"), value: Value::Boolean(true) };
             one(reading(Value::Number(1.0), (0..count).map(attribute).collect()))
         }
-        "ragged-series" => Ok(Observation { readings: Vec::new(), series: vec![series(vec![1.0; 3], vec![1; 2])] }),
-        "huge-series" => Ok(Observation { readings: Vec::new(), series: vec![series(vec![1.0; count as usize], Vec::new())] }),
+        "ragged-series" => {
+            Ok(Observation { readings: Vec::new(), series: vec![series(vec![1.0; 3], vec![1; 2])] })
+        }
+        "huge-series" => Ok(Observation {
+            readings: Vec::new(),
+            series: vec![series(vec![1.0; count as usize], Vec::new())],
+        }),
         "huge-text" => text("x".repeat(count as usize)),
         "many-readings" => {
             let readings = (0..count).map(|_| reading(Value::Number(1.0), Vec::new())).collect();

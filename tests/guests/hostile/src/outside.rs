@@ -31,7 +31,12 @@ pub fn clocks(count: u64) -> Result<String, Error> {
 
 pub fn random() -> String {
     let bytes = secure::get_random_bytes(8);
-    format!("{bytes:?} {} {} {:?}", secure::get_random_u64(), insecure::get_insecure_random_u64(), insecure_seed::insecure_seed())
+    format!(
+        "{bytes:?} {} {} {:?}",
+        secure::get_random_u64(),
+        insecure::get_insecure_random_u64(),
+        insecure_seed::insecure_seed()
+    )
 }
 
 pub fn environment() -> String {

@@ -75,7 +75,9 @@ pub fn stdout(lines: u64) -> Result<(), Error> {
     let stream = get_stdout();
     for line in 0..lines {
         let text = format!("stdout {line}\n");
-        stream.blocking_write_and_flush(text.as_bytes()).map_err(|error| Error::Failed(format!("{error:?}")))?;
+        stream
+            .blocking_write_and_flush(text.as_bytes())
+            .map_err(|error| Error::Failed(format!("{error:?}")))?;
     }
     Ok(())
 }

@@ -58,7 +58,8 @@ fn invalid(pointer: &str, message: &str) -> Error {
 
 impl GuestSession for Session {
     fn open(parameters: String) -> Result<SessionHandle, Error> {
-        let parameters: Json = serde_json::from_str(&parameters).map_err(|error| invalid("", &error.to_string()))?;
+        let parameters: Json =
+            serde_json::from_str(&parameters).map_err(|error| invalid("", &error.to_string()))?;
         let gain = match parameters.get("gain") {
             None => 1.0,
             Some(gain) => gain.as_f64().ok_or_else(|| invalid("/gain", "not a number"))?,
@@ -77,7 +78,8 @@ impl GuestSession for Session {
             serde_json::from_str(&step.parameters).map_err(|error| invalid("", &error.to_string()))?;
         self.observations.set(self.observations.get() + 1);
         if let Some(line) = parameters.get("log").and_then(Json::as_str) {
-            let count = Attribute { name: "count".to_owned(), value: Value::Integer(self.observations.get() as i64) };
+            let count =
+                Attribute { name: "count".to_owned(), value: Value::Integer(self.observations.get() as i64) };
             context::log(Level::Warn, line, &[count]);
             context::progress(1.0, line);
         }
@@ -110,9 +112,13 @@ impl GuestSession for Session {
         let facts = parameters.get("facts").map(|_| context::current());
         let mut attributes = vec![Attribute { name: "rows".to_owned(), value: Value::Integer(count as i64) }];
         if let Some(facts) = facts {
-            attributes.push(Attribute { name: "instrument".to_owned(), value: Value::Text(facts.instrument) });
+            attributes
+                .push(Attribute { name: "instrument".to_owned(), value: Value::Text(facts.instrument) });
             attributes.push(Attribute { name: "step".to_owned(), value: Value::Text(facts.step) });
-            attributes.push(Attribute { name: "deadline".to_owned(), value: Value::Boolean(facts.deadline.is_some()) });
+            attributes.push(Attribute {
+                name: "deadline".to_owned(),
+                value: Value::Boolean(facts.deadline.is_some()),
+            });
         }
         let reading = Reading {
             quantity: "total".to_owned(),
