@@ -217,7 +217,7 @@ impl<const SAYS: bool> Instrument for Careless<SAYS> {
 
     fn observe(&mut self, _: NoParameters, context: &Context) -> Result<Observation, Error> {
         log::debug!("observing for `{}`", context.facts().step);
-        context.progress(0.0 / 0.0, "");
+        context.progress(f64::NAN, "");
         context.store_state(b"lost")?;
         Err(Error::failed("dropped it"))
     }
