@@ -104,13 +104,10 @@ fn secrets_are_resolved_in_paths_and_never_shown() {
     let secret = "s3cr3t-folder";
     std::fs::create_dir(folder.path().join(secret)).unwrap();
     std::fs::write(folder.path().join(secret).join("data.csv"), "value\n1\n2\n").unwrap();
-    let manifest = BODY
-        .replace(
-            "{ type: synthetic, generator: gaussian, parameters: { mean: 5.0, stddev: 0.1, samples: 50 } }",
-            "{ type: file, path: \"${FOLDER}/data.csv\" }",
-        )
-        .to_owned()
-        + "reporting: { artifacts: [{ type: executive_summary }], destinations: [{ type: file, path: \"${FOLDER}/out\" }] }\n";
+    let manifest = BODY.replace(
+        "{ type: synthetic, generator: gaussian, parameters: { mean: 5.0, stddev: 0.1, samples: 50 } }",
+        "{ type: file, path: \"${FOLDER}/data.csv\" }",
+    ) + "reporting: { artifacts: [{ type: executive_summary }], destinations: [{ type: file, path: \"${FOLDER}/out\" }] }\n";
     let file = folder.path().join("inquiry.yaml");
     let ended = |manifest: &str, options: &[&str]| {
         std::fs::write(&file, manifest).unwrap();
