@@ -122,6 +122,7 @@ impl Conductor {
             // The log first: whoever holds the directory holds it from here on.
             let log = RaftLog::open(&layout.log)?;
             let state = Arc::new(state::open(&layout.state)?);
+            check_together(&layout, &log, &state)?;
             let identity = Identity::load(&state, &config.node_name)?;
             let snapshot = layout.snapshots.join(snapshot::CURRENT);
             let machine = StateMachine::new(state.clone(), layout.snapshots)?;
@@ -275,6 +276,25 @@ impl Conductor {
 }
 
 /// Begins the cluster where this disk is new, and waits until this member leads and has applied its whole log.
+/// The log and the state are of one member. Where one of the files was lost, going on would wait for ever (the state is new
+/// and not among the voters) or forget what was promised (the log is new and has no vote).
+fn check_together(layout: &Layout, log: &RaftLog, state: &Store) -> Result<(), ConductorError> {
+    let has_identity = Identity::read(state)?.is_some();
+    if !log.is_new() && !has_identity {
+        return Err(ConductorError::damaged(
+            layout.state.display().to_string(),
+            "it is missing or empty, and the log beside it is not",
+        ));
+    }
+    if log.is_new() && state::has_applied(state)? {
+        return Err(ConductorError::damaged(
+            layout.log.display().to_string(),
+            "it is missing or empty, and the state beside it is not",
+        ));
+    }
+    Ok(())
+}
+
 async fn lead(raft: &Raft, identity: &Identity) -> Result<(), ConductorError> {
     let failed =
         |what: &str, error: &dyn std::fmt::Display| ConductorError::Consensus(format!("{what}: {error}"));

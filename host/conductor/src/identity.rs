@@ -70,7 +70,8 @@ impl Identity {
         Ok(identity)
     }
 
-    fn read(store: &Store) -> Result<Option<Self>, ConductorError> {
+    /// The identity of the disk; none where it is new.
+    pub(crate) fn read(store: &Store) -> Result<Option<Self>, ConductorError> {
         store.with(|database| {
             let transaction = database.begin_read().map_err(store.error())?;
             let table = match transaction.open_table(IDENTITY) {

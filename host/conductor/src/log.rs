@@ -210,6 +210,12 @@ impl RaftLog {
         Ok(Self { shared })
     }
 
+    /// Whether nothing was ever written to it: no entry, no vote.
+    pub(crate) fn is_new(&self) -> bool {
+        let recent = self.shared.recent();
+        recent.last.is_none() && recent.vote.is_none()
+    }
+
     pub(crate) fn shared(&self) -> Arc<Shared> {
         self.shared.clone()
     }

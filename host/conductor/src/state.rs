@@ -102,6 +102,11 @@ pub(crate) fn open(path: &Path) -> Result<Store, ConductorError> {
     Store::open(path, CACHE_BYTES)
 }
 
+/// Whether anything was ever applied to the state.
+pub(crate) fn has_applied(store: &Store) -> Result<bool, ConductorError> {
+    Ok(Head::read(&View::new(store)?)?.applied.is_some())
+}
+
 /// The state machine that openraft drives.
 pub(crate) struct StateMachine {
     store: Arc<Store>,
@@ -260,6 +265,19 @@ pub(crate) async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) if error.is_cancelled() => Err(ConductorError::Closed),
-        Err(error) => Err(ConductorError::Consensus(format!("a task of the store failed: {error}"))),
+        // redb asserts what it reads; a file that something else wrote to can end here.
+        Err(error) => Err(ConductorError::damaged("a file of the data directory", panic_text(error))),
+    }
+}
+
+/// What a task that panicked said.
+fn panic_text(error: tokio::task::JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
+            (Some(text), _) => text.clone(),
+            (None, Some(text)) => (*text).to_owned(),
+            (None, None) => "reading it failed".to_owned(),
+        },
+        Err(error) => error.to_string(),
     }
 }

@@ -135,3 +135,36 @@ async fn the_log_is_purged_after_a_snapshot_and_nothing_is_lost() {
     run(&conductor, "more", &manifest, 1).await;
     conductor.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_lost_file_is_told_and_nothing_waits_or_forgets() {
+    for lost in ["state.redb", "raft-log.redb"] {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let conductor = open(&data).await;
+        let manifest = manifest(&conductor).await;
+        run(&conductor, "q", &manifest, 1).await;
+        conductor.shutdown().await;
+        drop(conductor);
+        std::fs::remove_file(data.join(lost)).unwrap();
+        let error = refused(&data).await.to_string();
+        assert!(error.contains(lost) && error.contains("missing or empty"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_something_else_wrote_to_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let conductor = open(&data).await;
+    let manifest = manifest(&conductor).await;
+    run(&conductor, "q", &manifest, 1).await;
+    conductor.shutdown().await;
+    drop(conductor);
+    let file = data.join("raft-log.redb");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[4096..].fill(0xff);
+    std::fs::write(&file, bytes).unwrap();
+    let error = refused(&data).await.to_string();
+    assert!(error.contains("damaged") || error.contains("raft-log.redb"), "{error}");
+}

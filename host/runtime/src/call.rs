@@ -147,7 +147,11 @@ pub(crate) fn failure(store: &mut Store<Guest>, outcome: Outcome<std::convert::I
     if let Some(asked) = guest.wasi.denied_in_call() {
         return Failure::CapabilityDenied { asked };
     }
-    Failure::Trap { message: text }
+    let message = match guest.logs.last_words() {
+        Some(words) => crate::logs::escape(&format!("{words} ({text})"), MAX_TRAP_TEXT),
+        None => text,
+    };
+    Failure::Trap { message }
 }
 
 /// What a failure that the guest itself returned really was: one after a refusal, or after cancellation, is named so.
@@ -178,7 +182,7 @@ fn trap_text(error: &wasmtime::Error) -> String {
             .iter()
             .take(TRAP_FRAMES)
             .map(|frame| match frame.func_name() {
-                Some(name) => name.to_owned(),
+                Some(name) => format!("{:#}", rustc_demangle::demangle(name)),
                 None => format!("function {}", frame.func_index()),
             })
             .collect();

@@ -62,6 +62,11 @@ impl Logs {
         self.book().left == 0
     }
 
+    /// The last line, where the guest gave it as an error: what an instrument says before it traps.
+    pub(crate) fn last_words(&self) -> Option<String> {
+        self.book().lines.last().filter(|line| line.level == LogLevel::Error).map(|line| line.message.clone())
+    }
+
     /// Lines dropped over the limit.
     pub(crate) fn dropped(&self) -> u64 {
         self.book().dropped

@@ -71,8 +71,9 @@ impl Plugin {
     }
 
     /// Open, calibrate where the lifecycle names it, observe once, close: one step of an inquiry.
-    pub async fn run(&self, request: SessionRequest, step_parameters: &Parameters) -> Report {
-        let step = request.facts.step.clone();
+    pub async fn run(&self, mut request: SessionRequest, step_parameters: &Parameters) -> Report {
+        // The guest hears of the step when it is observed.
+        let step = std::mem::take(&mut request.facts.step);
         let mut session = match self.open(request).await {
             Ok(session) => session,
             Err(report) => return report,
@@ -85,7 +86,8 @@ impl Plugin {
     }
 
     /// Open, calibrate where the lifecycle names it, close: can the instrument measure? The observation is empty.
-    pub async fn self_test(&self, request: SessionRequest) -> Report {
+    pub async fn self_test(&self, mut request: SessionRequest) -> Report {
+        request.facts.step.clear();
         let mut session = match self.open(request).await {
             Ok(session) => session,
             Err(report) => return report,

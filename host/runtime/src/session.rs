@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use inquisitor_findings::reading::Observation;
+use inquisitor_findings::reading::{Observation, Value};
 use inquisitor_manifest::spec::Parameters;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
@@ -11,6 +11,7 @@ use wasmtime::component::ResourceAny;
 use crate::call::{self, Call, Outcome};
 use crate::description::Calibration;
 use crate::guest::Guest;
+use crate::logs::attribute;
 use crate::outcome::Failure;
 use crate::plugin::Loaded;
 use crate::request::{LogLevel, LogLine, Transcript, Usage};
@@ -102,7 +103,9 @@ impl Session {
         let call = self.begin()?;
         let (Some(instance), Some(session)) = (&self.instance, self.session) else { return Err(not_open()) };
         let calibrated = call.drive(instance.calibrate(&mut self.store, session)).await;
-        self.end(call, calibrated)
+        let calibration = self.end(call, calibrated)?;
+        self.store.data().logs.line(LogLevel::Info, "calibrated", figures(&calibration));
+        Ok(calibration)
     }
 
     /// Take readings.
@@ -117,6 +120,7 @@ impl Session {
         let description = &self.plugin.description;
         let observed =
             call.drive(instance.observe(&mut self.store, session, step, parameters, description)).await;
+        self.store.data_mut().facts.step.clear();
         self.end(call, observed)
     }
 
@@ -222,6 +226,23 @@ impl Session {
         }
         self.dead = Some(failure.clone());
         Err(failure)
+    }
+}
+
+/// A calibration for the log of the session, which is kept with the step: the figures are for the record.
+fn figures(calibration: &Calibration) -> Vec<(String, String)> {
+    let valid_until = calibration.valid_until.map(|time| attribute("valid_until_ns", &time.to_string()));
+    let figures = calibration.attributes.iter().map(|(name, value)| attribute(name, &value_text(value)));
+    figures.chain(valid_until).collect()
+}
+
+fn value_text(value: &Value) -> String {
+    match value {
+        Value::Number(number) => number.to_string(),
+        Value::Integer(integer) => integer.to_string(),
+        Value::Text(text) => text.clone(),
+        Value::Boolean(boolean) => boolean.to_string(),
+        Value::Bytes(bytes) => format!("{} bytes", bytes.len()),
     }
 }
 

@@ -351,7 +351,8 @@ async fn a_guest_that_asks_is_told_to_stop() {
     cancelled_soon(&request);
     let report = misbehave(request, json!({"behaviour": "ask-cancelled"})).await;
     assert_eq!(report.result, Err(Failure::Cancelled));
-    assert!(!report.transcript.complete);
+    // An answer to such a question cannot be given again. On a busy machine the guest may be stopped before it asks.
+    assert!(!report.transcript.complete || report.usage.host_calls == 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

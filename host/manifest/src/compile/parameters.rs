@@ -220,6 +220,11 @@ impl<'a> Compiler<'a> {
                     ValidationErrorKind::Enum { options } => {
                         format!("{of_plugin} takes one of {}", say_options(options))
                     }
+                    // What a schema says that takes no parameters at all.
+                    ValidationErrorKind::FalseSchema => match pointer.rsplit_once('/') {
+                        Some((_, name)) => format!("{of_plugin} has no parameter {}", quote(name)),
+                        None => format!("{of_plugin} takes no parameters here"),
+                    },
                     _ => format!("{of_plugin} refuses it: {}", error.masked_with("the value")),
                 };
                 self.complain(at, &path, Code::InvalidParameter, message, described.map(str::to_owned));
