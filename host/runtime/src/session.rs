@@ -104,7 +104,10 @@ impl Session {
         let (Some(instance), Some(session)) = (&self.instance, self.session) else { return Err(not_open()) };
         let calibrated = call.drive(instance.calibrate(&mut self.store, session)).await;
         let calibration = self.end(call, calibrated)?;
-        self.store.data().logs.line(LogLevel::Info, "calibrated", figures(&calibration));
+        let figures = figures(&calibration);
+        if !figures.is_empty() {
+            self.store.data().logs.line(LogLevel::Info, "calibrated", figures);
+        }
         Ok(calibration)
     }
 

@@ -137,10 +137,12 @@ async fn what_it_says_is_heard_and_kept() {
     let mut request = request();
     request.listener = Some(ear.clone());
     let report = plain().await.run(request, &parameters(json!({"log": "a line"}))).await;
-    assert_eq!(report.logs.len(), 1);
-    assert_eq!(report.logs[0].level, LogLevel::Warn);
-    assert_eq!(report.logs[0].attributes, [("count".to_owned(), "1".to_owned())]);
-    assert_eq!(*ear.lines.lock().unwrap(), ["a line"]);
+    let [calibrated, said] = report.logs.as_slice() else { panic!("{:?}", report.logs) };
+    assert_eq!((calibrated.level, calibrated.message.as_str()), (LogLevel::Info, "calibrated"));
+    assert!(!calibrated.attributes.is_empty(), "the figures of the calibration are for the record");
+    assert_eq!(said.level, LogLevel::Warn);
+    assert_eq!(said.attributes, [("count".to_owned(), "1".to_owned())]);
+    assert_eq!(*ear.lines.lock().unwrap(), ["calibrated", "a line"]);
     assert_eq!(*ear.progress.lock().unwrap(), [1.0]);
 }
 
