@@ -21,6 +21,24 @@ fn the_reference_manifests_run_unchanged() {
 }
 
 #[test]
+fn the_kubernetes_spelling_runs_without_data_of_its_own() {
+    let ended = run(["run", fixture("kubernetes.yaml").to_str().unwrap(), "--output", "json"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("probeInterval"),
+        "one finding is not a watch, and it says so: {}",
+        ended.stderr
+    );
+    let quantities: Vec<Value> = ended.json()["finding"]["estimates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|found| found["quantity"].clone())
+        .collect();
+    assert_eq!(quantities, ["temperature", "tags_present"]);
+}
+
+#[test]
 fn six_different_mistakes_are_six_located_diagnostics() {
     let file = fixture("six-mistakes.yaml");
     let ended = run(["validate", file.to_str().unwrap(), "--output", "json"]);

@@ -5,7 +5,8 @@
 //! time.
 //!
 //! Tags miss answers. `dropout` is the chance that a tag which is there does not answer; a tag that is expected and has
-//! not answered is therefore reported absent with a confidence lower by that factor.
+//! not answered is therefore reported absent with a confidence lower by that factor. When n tags answered, the number of
+//! those that did not is negative binomial with the variance n · p / (1 − p)², whose root is the uncertainty of the count.
 
 #![deny(missing_docs, unsafe_code)]
 
@@ -78,7 +79,11 @@ impl RfidReader {
             observation.push(reading)
         };
         let count = i64::try_from(events.tags.len())?;
-        push(Reading::of("tags_present", count).confidence(confidence), events.last_time())?;
+        let reading = Reading::of("tags_present", count).confidence(confidence);
+        push(
+            reading.uncertainty(missed(events.tags.len(), self.parameters.assumed_dropout())),
+            events.last_time(),
+        )?;
         for (name, tag) in &events.tags {
             let mut reading = presence(name, true, confidence).attribute("answers", tag.answers);
             if let Some(rssi) = tag.mean_rssi() {
@@ -101,6 +106,16 @@ impl RfidReader {
 
 fn presence(tag: &str, present: bool, confidence: f64) -> Reading {
     Reading::of("presence", present).confidence(confidence).attribute("tag", tag)
+}
+
+/// Standard uncertainty of a count of tags, each of which is missed with this chance. With certainty of missing every tag,
+/// the count says nothing, and its uncertainty is as large as a number can usefully be.
+fn missed(answered: usize, dropout: f64) -> f64 {
+    const NOTHING_KNOWN: f64 = 1e9;
+    if dropout >= 1.0 {
+        return NOTHING_KNOWN;
+    }
+    ((answered as f64 * dropout).sqrt() / (1.0 - dropout)).min(NOTHING_KNOWN)
 }
 
 inquisitor_sdk::export!(RfidReader);

@@ -99,3 +99,11 @@ fn a_wrong_parameter_is_pointed_at() {
         assert!(matches!(&error, Error::InvalidParameters { pointer, .. } if pointer == expected), "{error}");
     }
 }
+
+#[test]
+fn a_count_is_as_uncertain_as_tags_are_easily_missed() {
+    assert_eq!(missed(10, 0.0), 0.0);
+    assert_eq!(missed(8, 0.5), 4.0);
+    assert_eq!(missed(0, 1.0), 1e9);
+    assert_eq!(missed(3, 1.0), 1e9);
+}

@@ -14,7 +14,9 @@
 //! | `accuracy` a, the true value lies within ± a | rectangular | a / √3 | 4.3.7 |
 //! | `precision` d, the step of the display | rectangular, ± d/2 | d / √12 | F.2.2.1 |
 //!
-//! Where none of the three is given, the uncertainty is unknown and the readings say so by having none.
+//! Where none of the three is given, the uncertainty of a reading of the substrate is unknown, and it says so by having
+//! none. A simulated reading estimates the mean of the simulation, from which it strays by `deviation`: that is a
+//! contribution of its own.
 //!
 //! Where to start reading: [`Parameters`], then [`Probe`].
 
@@ -207,7 +209,7 @@ impl Probe {
             .confidence(self.parameters.confidence.min(SIMULATED_CONFIDENCE))
             .at(context.now())
             .attribute("simulated", true);
-        reading.uncertainty = self.response.uncertainty();
+        reading.uncertainty = Some(self.response.uncertainty().unwrap_or(0.0).hypot(deviation));
         let mut observation = context.observation();
         observation.push(reading)?;
         Ok(observation)
