@@ -21,6 +21,20 @@ fn the_reference_manifests_run_unchanged() {
 }
 
 #[test]
+fn the_manifests_of_the_reference_page_run() {
+    let page =
+        std::fs::read_to_string(inquisitor_tests::repository().join("host/manifest/README.md")).unwrap();
+    let manifests: Vec<&str> =
+        page.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
+    assert_eq!(manifests.len(), 2);
+    for manifest in manifests {
+        let folder = tempfile::tempdir().unwrap();
+        let ended = run_manifest(folder.path(), manifest, &[]);
+        assert_eq!(ended.code, 0, "{}\n{manifest}", ended.stderr);
+    }
+}
+
+#[test]
 fn the_kubernetes_spelling_runs_without_data_of_its_own() {
     let ended = run(["run", fixture("kubernetes.yaml").to_str().unwrap(), "--output", "json"]);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
