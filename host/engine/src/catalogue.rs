@@ -21,6 +21,10 @@ use crate::journal::Journal;
 /// Components that a folder is searched for at most; the rest are left out with an error that says so.
 pub const MAX_COMPONENTS: usize = 1000;
 
+/// Plugins of running inquiries that are kept beside the installed ones. Past it all are dropped, and loaded again from
+/// compiled code when they are next called.
+const MAX_PLANNED: usize = 64;
+
 /// Bytes of a component file that are read at most; a larger one is no plugin.
 pub const MAX_COMPONENT_BYTES: u64 = 64 << 20;
 
@@ -153,7 +157,11 @@ impl Catalogue {
         }
         let bytes = journal.blob(digest).await.map_err(|error| error.to_string())?;
         let plugin = runtime.load(&bytes).await.map_err(|error| error.to_string())?;
-        self.planned.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.to_owned(), plugin.clone());
+        let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
+        if planned.len() >= MAX_PLANNED {
+            planned.clear();
+        }
+        planned.insert(digest.to_owned(), plugin.clone());
         Ok(plugin)
     }
 }
