@@ -53,16 +53,10 @@ impl Engine {
             Action::Analyze | Action::Report | Action::Close => None,
         };
         match report {
-            None => Ok(StepRecord {
-                result: StepResult::Inline(Observation::default()),
-                usage: Usage::default(),
-                transcript: None,
-                logs: None,
-                state: None,
-                denials: Vec::new(),
-                started,
-                ended: now(),
-            }),
+            None => {
+                let nothing = StepResult::Inline(Observation::default());
+                Ok(StepRecord::without_call(nothing, started, now()))
+            }
             Some(report) => self.keep(report, started).await,
         }
     }

@@ -8,7 +8,6 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use inquisitor_manifest::plan::{Action, PlannedStep};
 use inquisitor_runtime::outcome::Failure;
-use inquisitor_runtime::request::Usage;
 use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
@@ -263,16 +262,7 @@ impl Engine {
         let attempt = inquiry.steps.get(&position).map_or(0, |step| step.token.attempt) + 1;
         let token = self.lease(inquiry, position, attempt).await?;
         let at = now();
-        let record = StepRecord {
-            result: StepResult::Skipped { reason },
-            usage: Usage::default(),
-            transcript: None,
-            logs: None,
-            state: None,
-            denials: Vec::new(),
-            started: at,
-            ended: at,
-        };
+        let record = StepRecord::without_call(StepResult::Skipped { reason }, at, at);
         let event = recorded(&inquiry.plan.steps[position], &record);
         let command = Command::Record {
             inquiry: inquiry.id.clone(),

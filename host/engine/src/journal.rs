@@ -136,6 +136,22 @@ pub struct StepRecord {
     pub ended: i64,
 }
 
+impl StepRecord {
+    /// The record of a step that called no instrument.
+    pub fn without_call(result: StepResult, started: i64, ended: i64) -> Self {
+        Self {
+            result,
+            usage: Usage::default(),
+            transcript: None,
+            logs: None,
+            state: None,
+            denials: Vec::new(),
+            started,
+            ended,
+        }
+    }
+}
+
 /// Readings of an attempt, or why there are none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
