@@ -204,6 +204,7 @@ impl Engine {
             let command = Command::Record {
                 inquiry: inquiry.id.clone(),
                 step: position,
+                round: 0,
                 token,
                 record: Box::new(record.clone()),
                 is_final: retry.is_none(),
@@ -238,6 +239,7 @@ impl Engine {
         let command = Command::Lease {
             inquiry: inquiry.id.clone(),
             step,
+            round: 0,
             attempt,
             executor: self.config.executor.clone(),
             at: now(),
@@ -267,6 +269,7 @@ impl Engine {
         let command = Command::Record {
             inquiry: inquiry.id.clone(),
             step: position,
+            round: 0,
             token,
             record: Box::new(record),
             is_final: true,

@@ -13,6 +13,8 @@ use inquisitor_runtime::outcome::Failure;
 use inquisitor_runtime::request::Usage;
 use serde::{Deserialize, Serialize};
 
+use crate::gating::{Access, Bounds, KeyRecord, Origin, PluginRecord, Tenant};
+
 /// Identifier of an inquiry: a UUIDv7 in its usual text form.
 pub type InquiryId = String;
 
@@ -31,8 +33,14 @@ pub enum Command {
         plan: Box<Plan>,
         /// The manifest's text, as a blob.
         manifest: BlobDigest,
-        /// Folder that relative paths of the manifest are relative to; none for one that came over the network.
+        /// Folder that relative paths of the manifest are relative to; none for one that may read no files.
         base_dir: Option<String>,
+        /// The tenant that it belongs to, with what that tenant allowed when it was submitted.
+        bounds: Box<Bounds>,
+        /// Who asked for it.
+        origin: Origin,
+        /// A second submission under the same key of the same tenant is the first one, if its manifest is the same too.
+        idempotency_key: Option<String>,
         /// Nanoseconds since the Unix epoch.
         at: i64,
     },
@@ -42,7 +50,10 @@ pub enum Command {
         inquiry: InquiryId,
         /// Position of the step in the plan.
         step: usize,
-        /// Attempt, from 1; must be one more than the last.
+        /// Which observation of the step: 0 for the first. Only the observing steps of a continuous inquiry have more; a
+        /// round later than the last recorded one begins the step anew, and rounds in between were missed.
+        round: u32,
+        /// Attempt, from 1, counted over all rounds; must be one more than the last.
         attempt: u32,
         /// Who runs it.
         executor: String,
@@ -55,12 +66,30 @@ pub enum Command {
         inquiry: InquiryId,
         /// Position of the step in the plan.
         step: usize,
+        /// The round that was leased.
+        round: u32,
         /// The fencing token that the lease gave.
         token: Token,
         /// How the attempt ended.
         record: Box<StepRecord>,
         /// Whether the step gets no further attempt.
         is_final: bool,
+    },
+    /// Keep the finding of a continuous inquiry as it stands. Replaces the one before; the ledger names both.
+    Update {
+        /// The inquiry.
+        inquiry: InquiryId,
+        /// The finding.
+        finding: Box<Finding>,
+        /// Nanoseconds since the Unix epoch.
+        at: i64,
+    },
+    /// Ask for an inquiry to end: one that runs once is aborted, a continuous one concludes with what it has.
+    Cancel {
+        /// The inquiry.
+        inquiry: InquiryId,
+        /// Nanoseconds since the Unix epoch.
+        at: i64,
     },
     /// End an inquiry with its finding.
     Conclude {
@@ -79,6 +108,72 @@ pub enum Command {
         inquiry: InquiryId,
         /// Why it ends.
         reason: Abort,
+        /// Nanoseconds since the Unix epoch.
+        at: i64,
+    },
+    /// Make a change that somebody was allowed to make; the decision and the change are recorded together or not at all.
+    /// Where the change is refused, the decision is recorded all the same. Not nested.
+    Authorized {
+        /// The decision.
+        access: Box<Access>,
+        /// The change.
+        change: Box<Command>,
+    },
+    /// Record a decision that changes nothing: a refusal, most of all.
+    Decide {
+        /// The decision.
+        access: Box<Access>,
+    },
+    /// Add a tenant.
+    CreateTenant {
+        /// The tenant.
+        tenant: Box<Tenant>,
+        /// Nanoseconds since the Unix epoch.
+        at: i64,
+    },
+    /// Replace a tenant's description and policy. Inquiries that were submitted before keep their bounds.
+    UpdateTenant {
+        /// The tenant.
+        tenant: Box<Tenant>,
+        /// Nanoseconds since the Unix epoch.
+        at: i64,
+    },
+    /// Remove a tenant, its keys and its plugins; refused while it has inquiries that have not ended. Its ended inquiries
+    /// stay readable for those who see all tenants.
+    RemoveTenant {
+        /// Its name.
+        tenant: String,
+        /// Nanoseconds since the Unix epoch.
+        at: i64,
+    },
+    /// Add a key.
+    CreateKey {
+        /// The key, without its secret.
+        key: Box<KeyRecord>,
+        /// Nanoseconds since the Unix epoch.
+        at: i64,
+    },
+    /// Revoke a key. It stays listed.
+    RevokeKey {
+        /// Its id.
+        id: String,
+        /// Nanoseconds since the Unix epoch.
+        at: i64,
+    },
+    /// Add a plugin whose component is a stored blob. The same digest again is already done; another digest under a name and
+    /// version that the same tenant or everybody has is refused.
+    InstallPlugin {
+        /// The plugin.
+        plugin: Box<PluginRecord>,
+        /// Nanoseconds since the Unix epoch.
+        at: i64,
+    },
+    /// Remove a plugin; refused while an inquiry that has not ended was planned with it.
+    RemovePlugin {
+        /// Its digest.
+        digest: String,
+        /// The tenant that it belongs to; none for one that everybody has.
+        tenant: Option<String>,
         /// Nanoseconds since the Unix epoch.
         at: i64,
     },
@@ -187,6 +282,8 @@ pub enum Applied {
     Leased(Token),
     /// It had been made before; nothing changed.
     AlreadyDone,
+    /// The idempotency key was used before for the same manifest; nothing changed. This is the inquiry it made.
+    Earlier(InquiryId),
     /// It may not be made; nothing changed.
     Refused(Refusal),
 }
@@ -210,6 +307,87 @@ pub enum Refusal {
     /// The id is taken by another inquiry.
     #[error("the inquiry id is taken")]
     IdTaken,
+    /// The idempotency key was used for another manifest.
+    #[error("the idempotency key was used for another manifest, which became inquiry {inquiry}")]
+    IdempotencyKeyReused {
+        /// The inquiry that it made.
+        inquiry: InquiryId,
+    },
+    /// Another manifest of the same id is running for this tenant.
+    #[error("another manifest with the id `{id}` is running as inquiry {inquiry}; cancel it first or choose another id")]
+    ManifestIdInUse {
+        /// The manifest's id.
+        id: String,
+        /// The inquiry that is running.
+        inquiry: InquiryId,
+    },
+    /// There is no such tenant.
+    #[error("there is no tenant `{tenant}`")]
+    NoSuchTenant {
+        /// The name asked for.
+        tenant: String,
+    },
+    /// There is a tenant of this name.
+    #[error("there is a tenant `{tenant}` already")]
+    TenantExists {
+        /// The name.
+        tenant: String,
+    },
+    /// The tenant has inquiries that have not ended, or is the one that always exists.
+    #[error("the tenant `{tenant}` cannot be removed: {reason}")]
+    TenantInUse {
+        /// The name.
+        tenant: String,
+        /// What holds it.
+        reason: String,
+    },
+    /// There is no such key.
+    #[error("there is no key {id}")]
+    NoSuchKey {
+        /// The id asked for.
+        id: String,
+    },
+    /// The key's id or secret is taken; draw another.
+    #[error("the key is taken")]
+    KeyTaken,
+    /// There is no such plugin.
+    #[error("there is no plugin {plugin}")]
+    NoSuchPlugin {
+        /// What was asked for.
+        plugin: String,
+    },
+    /// The name and version belong to other bytes.
+    #[error("{name} {version} is another component, {digest}; a new component needs a new version")]
+    VersionTaken {
+        /// The plugin's name.
+        name: String,
+        /// Its version.
+        version: String,
+        /// The digest that has them.
+        digest: String,
+    },
+    /// An inquiry that has not ended was planned with the plugin.
+    #[error("the plugin is in use by inquiry {inquiry}, which has not ended")]
+    PluginInUse {
+        /// One of them.
+        inquiry: InquiryId,
+    },
+    /// There are as many as there may be.
+    #[error("there are {limit} {what} already, and no more are possible")]
+    TooMany {
+        /// What is counted.
+        what: String,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// Only the observing steps of a continuous inquiry have more than one round, and rounds only go on.
+    #[error("round {asked} of the step cannot follow round {last}")]
+    RoundOutOfOrder {
+        /// The round asked for.
+        asked: u32,
+        /// The last one.
+        last: u32,
+    },
     /// The inquiry has ended.
     #[error("the inquiry has ended")]
     Ended,
@@ -246,12 +424,29 @@ pub struct Inquiry {
     pub manifest: BlobDigest,
     /// Folder that relative paths of the manifest are relative to.
     pub base_dir: Option<String>,
+    /// The tenant, and what it allowed when the inquiry was submitted.
+    pub bounds: Bounds,
+    /// Who asked for it.
+    pub origin: Origin,
     /// When it was submitted.
     pub submitted: i64,
+    /// When somebody asked for it to end, if anybody did.
+    pub cancel_requested: Option<i64>,
     /// How far it is.
     pub status: Status,
+    /// The last finding of a continuous inquiry that has not ended.
+    pub interim: Option<Interim>,
     /// Steps that were leased or recorded, by position in the plan.
     pub steps: BTreeMap<usize, StepState>,
+}
+
+/// The finding of a continuous inquiry as it stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Interim {
+    /// The finding.
+    pub finding: Finding,
+    /// When it was drawn.
+    pub at: i64,
 }
 
 /// How far an inquiry is.
@@ -295,10 +490,16 @@ pub struct StepState {
     pub token: Token,
     /// Who holds or held it.
     pub executor: String,
-    /// Failed attempts before the final one, oldest first.
+    /// The round of the last lease; 0 save for the observing steps of a continuous inquiry.
+    pub round: u32,
+    /// Rounds that were never leased because their time had passed.
+    pub missed: u64,
+    /// Failed attempts of this round before the final one, oldest first.
     pub earlier: Vec<StepRecord>,
-    /// The one final record.
+    /// The one final record of this round.
     pub record: Option<StepRecord>,
+    /// Final records of earlier rounds, oldest first, as many as the plan's `execution.history` keeps.
+    pub history: Vec<(u32, StepRecord)>,
 }
 
 /// Position and root of the ledger.

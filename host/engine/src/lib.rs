@@ -13,6 +13,7 @@ mod conclude;
 mod drive;
 pub mod error;
 pub mod events;
+pub mod gating;
 pub mod journal;
 mod preflight;
 pub mod secrets;
@@ -30,7 +31,7 @@ use crate::secrets::Secrets;
 
 pub use crate::conclude::outcomes;
 pub use crate::error::EngineError;
-pub use crate::submit::Submission;
+pub use crate::submit::{Submission, Submitted};
 
 /// What the engine is made of, given once at start.
 pub struct EngineConfig {

@@ -7,7 +7,8 @@ use inquisitor_manifest::plan::Plan;
 
 use crate::Engine;
 use crate::error::EngineError;
-use crate::journal::{Command, InquiryId};
+use crate::gating::{Access, Bounds, Origin};
+use crate::journal::{Applied, Command, InquiryId};
 use crate::now;
 
 /// An inquiry to be taken in.
@@ -18,6 +19,38 @@ pub struct Submission {
     pub manifest: String,
     /// Folder that relative paths of the manifest are relative to.
     pub base_dir: Option<PathBuf>,
+    /// The tenant, and what it allows.
+    pub bounds: Bounds,
+    /// Who asks for it.
+    pub origin: Origin,
+    /// A second submission under the same key of the same tenant is the first one.
+    pub idempotency_key: Option<String>,
+    /// The decision that allowed it, where somebody had to decide.
+    pub access: Option<Access>,
+}
+
+impl Submission {
+    /// What somebody at the command line of this host submits.
+    pub fn local(plan: Plan, manifest: String, base_dir: Option<PathBuf>) -> Self {
+        Self {
+            plan,
+            manifest,
+            base_dir,
+            bounds: Bounds::of_host(),
+            origin: Origin::Local,
+            idempotency_key: None,
+            access: None,
+        }
+    }
+}
+
+/// An inquiry that was taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submitted {
+    /// Its id.
+    pub inquiry: InquiryId,
+    /// Whether the idempotency key had made it before.
+    pub earlier: bool,
 }
 
 impl Engine {
@@ -25,7 +58,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the journal cannot keep it, or a component is no longer installed.
-    pub async fn submit(&self, submission: Submission) -> Result<InquiryId, EngineError> {
+    pub async fn submit(&self, submission: Submission) -> Result<Submitted, EngineError> {
         let digests: BTreeSet<&str> =
             submission.plan.instruments.values().map(|instrument| instrument.digest.as_str()).collect();
         for digest in digests {
@@ -38,14 +71,23 @@ impl Engine {
         }
         let manifest = self.journal.put_blob(submission.manifest.into_bytes()).await?;
         let inquiry = uuid::Uuid::now_v7().to_string();
-        let command = Command::Submit {
+        let submit = Command::Submit {
             inquiry: inquiry.clone(),
             plan: Box::new(submission.plan),
             manifest,
             base_dir: submission.base_dir.map(|path| path.to_string_lossy().into_owned()),
+            bounds: Box::new(submission.bounds),
+            origin: submission.origin,
+            idempotency_key: submission.idempotency_key,
             at: now(),
         };
-        self.accept("submitting the inquiry", command).await?;
-        Ok(inquiry)
+        let command = match submission.access {
+            None => submit,
+            Some(access) => Command::Authorized { access: Box::new(access), change: Box::new(submit) },
+        };
+        match self.accept("submitting the inquiry", command).await? {
+            Applied::Earlier(inquiry) => Ok(Submitted { inquiry, earlier: true }),
+            _ => Ok(Submitted { inquiry, earlier: false }),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::compile::{MAX_INSTRUMENTS, MAX_STEPS};
 use crate::shape::{Field, Form, Forms, Need, Object, Others, Shape, Tagged, TextRule, Words};
+use crate::spec::MAX_HISTORY;
 
 /// `apiVersion` of the Kubernetes spelling.
 pub const API_VERSION: &str = "apparatus.wadelabs.io/v1";
@@ -246,6 +247,11 @@ static EXECUTION: Object = object(
         optional("concurrency", Shape::Object(&CONCURRENCY), "How many at once."),
         optional("retry_policy", Shape::Object(&RETRY_POLICY), "What of a failed attempt."),
         optional("timeout", Shape::Seconds, "Time limit of the whole inquiry in seconds."),
+        optional(
+            "history",
+            Shape::Integer { min: 1, max: MAX_HISTORY as u64 },
+            "Observations of each step of a continuous inquiry that are kept and weighed; 256.",
+        ),
     ],
 );
 static CONCURRENCY: Object = object(

@@ -198,6 +198,7 @@ fn execution(at: Option<At<'_>>) -> Execution {
             .unwrap_or(default.backoff_factor),
         attempt_timeout: at.at(&["retry_policy", "timeout"]).and_then(read_seconds),
         timeout: at.get("timeout").and_then(read_seconds),
+        history: small(&["history"]).unwrap_or(default.history),
     }
 }
 

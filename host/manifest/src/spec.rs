@@ -166,11 +166,26 @@ pub struct Execution {
     pub attempt_timeout: Option<u64>,
     /// Time limit of the whole inquiry in seconds.
     pub timeout: Option<u64>,
+    /// Observations of each step of a continuous inquiry that are kept and weighed, 1 to [`MAX_HISTORY`]. Older ones leave
+    /// their digests in the ledger.
+    pub history: u32,
 }
+
+/// The largest `execution.history`.
+pub const MAX_HISTORY: u32 = 10_000;
+/// `execution.history` where the manifest does not say.
+pub const DEFAULT_HISTORY: u32 = 256;
 
 impl Default for Execution {
     fn default() -> Self {
-        Self { max_workers: 1, max_attempts: 1, backoff_factor: 1.0, attempt_timeout: None, timeout: None }
+        Self {
+            max_workers: 1,
+            max_attempts: 1,
+            backoff_factor: 1.0,
+            attempt_timeout: None,
+            timeout: None,
+            history: DEFAULT_HISTORY,
+        }
     }
 }
 
@@ -428,6 +443,7 @@ pub enum Destination {
 
 /// Limits of each call of an instrument; the tenant and the host cap them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Linear memory in bytes.
     pub memory: Option<u64>,
@@ -439,6 +455,7 @@ pub struct Limits {
 
 /// Access that the inquiry asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Capabilities {
     /// Authorities (`host:port`) for outgoing HTTP.
     pub http: Vec<String>,

@@ -61,7 +61,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &Run) -> any
     };
     let host = host::open(&data_dir, runtime, catalogue, secrets(args, settings)).await?;
     let base_dir = Some(manifest.folder.clone());
-    let submission = Submission { plan, manifest: manifest.text, base_dir };
+    let submission = Submission::local(plan, manifest.text, base_dir);
     let outcome = drive(&host.engine, &host.conductor, submission, args.quiet).await;
     let shown = match outcome {
         Ok(Some(driven)) => show(global, artifact_dir.map(PathBuf::as_path), &host.conductor, &driven).await,
@@ -103,7 +103,7 @@ async fn drive(
         if let Some(driven) = resumed {
             return anyhow::Ok(driven);
         }
-        let id: InquiryId = engine.submit(submission).await?;
+        let id: InquiryId = engine.submit(submission).await?.inquiry;
         one(engine, conductor, &id, observer.clone()).await
     };
     let signal = interrupt.clone();

@@ -1,0 +1,44 @@
+//! What every handler shares.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use inquisitor_conductor::Conductor;
+use inquisitor_engine::Engine;
+use inquisitor_engine::catalogue::Catalogue;
+use inquisitor_engine::dispatch::Dispatcher;
+use inquisitor_engine::journal::{Applied, Command, Journal as _};
+use inquisitor_runtime::Runtime;
+
+use crate::config::ServerConfig;
+use crate::gate::{Gate, Permit};
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use crate::problem::Problem;
+
+/// The parts of a running host. Handlers get it as axum's state, behind an [`Arc`].
+pub(crate) struct App {
+    pub(crate) config: ServerConfig,
+    pub(crate) conductor: Arc<Conductor>,
+    pub(crate) runtime: Runtime,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) gate: Gate,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Where uploads are written while they come in; on the data directory's file system.
+    pub(crate) incoming: PathBuf,
+}
+
+impl App {
+    /// Make a change that was permitted: the decision and the change become one entry of the log. A refusal by the state
+    /// machine comes back as the problem that it is to a client.
+    pub(crate) async fn change(&self, permit: Permit, command: Command) -> Result<Applied, Problem> {
+        let command = Command::Authorized { access: Box::new(permit.into_access()), change: Box::new(command) };
+        match self.conductor.propose(command).await? {
+            Applied::Refused(refusal) => Err(refusal.into()),
+            applied => Ok(applied),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What can be asked for, and which roles may.
+
+use inquisitor_engine::gating::Role;
+
+/// What a request asks for. The names are in the ledger and in the API's documentation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    PluginRead,
+    PluginUpload,
+    PluginRemove,
+    InquiryRead,
+    InquiryValidate,
+    InquirySubmit,
+    InquiryCancel,
+    LedgerRead,
+    ManifestRead,
+    TenantRead,
+    TenantManage,
+    KeyRead,
+    KeyManage,
+    /// Status of the host and of the cluster.
+    HostRead,
+}
+
+use Action::{
+    HostRead, InquiryCancel, InquiryRead, InquirySubmit, InquiryValidate, KeyManage, KeyRead, LedgerRead,
+    ManifestRead, PluginRead, PluginRemove, PluginUpload, TenantManage, TenantRead,
+};
+use Role::{Admin, Auditor, Author, Operator, Submitter};
+
+impl Action {
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 14] = [
+        PluginRead,
+        PluginUpload,
+        PluginRemove,
+        InquiryRead,
+        InquiryValidate,
+        InquirySubmit,
+        InquiryCancel,
+        LedgerRead,
+        ManifestRead,
+        TenantRead,
+        TenantManage,
+        KeyRead,
+        KeyManage,
+        HostRead,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            PluginRead => "plugin.read",
+            PluginUpload => "plugin.upload",
+            PluginRemove => "plugin.remove",
+            InquiryRead => "inquiry.read",
+            InquiryValidate => "inquiry.validate",
+            InquirySubmit => "inquiry.submit",
+            InquiryCancel => "inquiry.cancel",
+            LedgerRead => "ledger.read",
+            ManifestRead => "manifest.read",
+            TenantRead => "tenant.read",
+            TenantManage => "tenant.manage",
+            KeyRead => "key.read",
+            KeyManage => "key.manage",
+            HostRead => "host.read",
+        }
+    }
+
+    /// The roles that may. A key with a tenant may only in that tenant; managing tenants takes a key without one.
+    pub(crate) fn roles(self) -> &'static [Role] {
+        match self {
+            PluginRead => &[Admin, Operator, Submitter, Author, Auditor],
+            PluginUpload | PluginRemove => &[Admin, Operator, Author],
+            InquiryRead => &[Admin, Operator, Submitter, Auditor],
+            InquiryValidate => &[Admin, Operator, Submitter, Author],
+            InquirySubmit | InquiryCancel => &[Admin, Operator, Submitter],
+            LedgerRead => &[Admin, Operator, Submitter, Auditor],
+            ManifestRead => &[Admin, Operator, Auditor],
+            TenantRead | KeyRead => &[Admin, Auditor],
+            TenantManage | KeyManage => &[Admin],
+            HostRead => &[Admin, Operator, Auditor],
+        }
+    }
+
+    /// Whether it changes something, so that being allowed is a decision for the ledger too.
+    pub(crate) fn changes(self) -> bool {
+        matches!(self, PluginUpload | PluginRemove | InquirySubmit | InquiryCancel | TenantManage | KeyManage)
+    }
+}
