@@ -6,6 +6,8 @@
 
 mod bench;
 mod demo;
+mod fuzz;
+mod peers;
 mod plugins;
 mod process;
 mod test;
@@ -30,6 +32,8 @@ enum Command {
     Test(test::Arguments),
     /// Run the benchmarks.
     Bench(bench::Arguments),
+    /// Feed a target with inputs that nobody would write.
+    Fuzz(fuzz::Arguments),
     /// Build the plugins, the examples' components and the test guests.
     Plugins(plugins::Arguments),
 }
@@ -39,6 +43,7 @@ fn main() -> anyhow::Result<()> {
         Command::Demo(arguments) => demo::run_demo(&repository(), &arguments),
         Command::Test(arguments) => test::run_tests(&repository(), &arguments),
         Command::Bench(arguments) => bench::run_benches(&repository(), &arguments),
+        Command::Fuzz(arguments) => fuzz::run_fuzz(&repository(), &arguments),
         Command::Plugins(arguments) => plugins::run(&repository(), &arguments),
     }
 }
