@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::plugins;
 use crate::process::{cargo, part, run};
+use crate::{peers, plugins};
 
 /// Run every check: format, lints, documentation, licences, components, tests.
 #[derive(clap::Args)]
@@ -30,10 +30,15 @@ pub(crate) fn run_tests(repository: &Path, arguments: &Arguments) -> anyhow::Res
         })?;
         part("licences and sources", || licences(repository))?;
     }
+    part("programs of others", || {
+        peers::debian(&peers::PROMETHEUS)?;
+        peers::python(repository, "schemathesis", "tests/api/requirements.txt").map(|_| ())
+    })?;
     part("components", || plugins::run(repository, &plugins::Arguments::default()))?;
     // The end-to-end tests run the binary, which a test build alone does not make.
     part("binary", || run(cargo(repository).args(["build", "--package", "inquisitor"])))?;
     part("tests", || tests(repository))?;
+    part("deployment", || run(&mut Command::new(repository.join("tests/deployment/run.sh"))))?;
     part("documentation tests", || run(cargo(repository).args(["test", "--workspace", "--doc"])))?;
     // It builds a crate of its own from nothing, so it is not among the tests that run every time.
     part("template of an instrument", || {
