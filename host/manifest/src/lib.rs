@@ -43,5 +43,5 @@ pub use render::{Style, render};
 pub use schema::schema;
 pub use shape::Spelling;
 pub use source::{Position, Span};
-pub use units::duration;
+pub use units::{duration, size};
 pub use yaml::{MAX_DEPTH, MAX_MANIFEST_BYTES, MAX_NODES};

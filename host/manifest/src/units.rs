@@ -38,7 +38,7 @@ pub(crate) const SIZE_PATTERN: &str = "^[0-9]+(\\.[0-9]+)? ?([kKMGT]?B|[KMGT]iB?
 pub(crate) const DURATION_PATTERN: &str = "^([0-9]+(\\.[0-9]+)? ?(ns|us|µs|ms|s|min|m|h|d))+$";
 
 /// Bytes of a size such as `64MiB`; none where it is no size or not a whole number of bytes.
-pub(crate) fn size(text: &str) -> Option<u64> {
+pub fn size(text: &str) -> Option<u64> {
     let (amount, rest) = amount_with_unit(text, SIZES)?;
     if rest.is_empty() { whole(amount) } else { None }
 }
