@@ -10,7 +10,10 @@ use inquisitor_engine::dispatch::Dispatcher;
 use inquisitor_engine::journal::{Applied, Command, Journal as _};
 use inquisitor_runtime::Runtime;
 
+use crate::api::large::LargeAnswers;
+use crate::api::uploads::Uploads;
 use crate::config::ServerConfig;
+use crate::declared::Declared;
 use crate::gate::{Gate, Permit};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
@@ -27,7 +30,14 @@ pub(crate) struct App {
     pub(crate) gate: Gate,
     pub(crate) hub: Arc<Hub>,
     pub(crate) metrics: Arc<Metrics>,
-    /// Where uploads are written while they come in; on the data directory's file system.
+    /// How the declared manifests stand: `Arc::default()`; `declared::start` fills it.
+    pub(crate) declared: Arc<Declared>,
+    /// Uploads that are under way or that a client may ask about: `Uploads::default()`.
+    pub(crate) uploads: Uploads,
+    /// Turns of answers that hold much memory: `LargeAnswers::default()`.
+    pub(crate) large: LargeAnswers,
+    /// Where uploads are written while they come in; on the data directory's file system. Made by
+    /// `api::install::prepare`.
     pub(crate) incoming: PathBuf,
 }
 
