@@ -1,0 +1,137 @@
+//! The few values of a label that comes from outside: plugins.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+/// Plugins that have series of their own; the rest are counted together as [`OTHER`].
+pub(crate) const MAX_PLUGINS: usize = 200;
+
+/// The label of the plugins beyond [`MAX_PLUGINS`].
+pub(super) const OTHER: &str = "other";
+
+/// How an attempt may end, for the label `outcome`: `ok` and [`inquisitor_runtime::outcome::Failure::name`].
+pub(super) const OUTCOMES: [&str; 18] = [
+    "ok",
+    "invalid-parameters",
+    "unavailable",
+    "failed",
+    "trap",
+    "memory-limit",
+    "table-limit",
+    "instance-limit",
+    "wall-limit",
+    "fuel-limit",
+    "stack-limit",
+    "host-call-limit",
+    "result-limit",
+    "capability-denied",
+    "exited",
+    "contract-violation",
+    "cancelled",
+    "host",
+];
+
+/// Which plugins have series.
+#[derive(Default)]
+pub(super) struct PluginLabels {
+    known: Mutex<BTreeSet<String>>,
+}
+
+impl PluginLabels {
+    /// The label of a plugin that was called.
+    pub(super) fn of(&self, name: &str, version: &str) -> String {
+        let label = label(name, version);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.contains(&label) {
+            return label;
+        }
+        if known.len() >= MAX_PLUGINS {
+            return OTHER.to_owned();
+        }
+        known.insert(label.clone());
+        label
+    }
+
+    /// Give labels to plugins that are installed, name and version. Only when there is no room for all of them do those that
+    /// are gone lose theirs. Returns the labels that are new and those that are gone.
+    pub(super) fn installed(&self, plugins: &[(String, String)]) -> (Vec<String>, Vec<String>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted: BTreeSet<String> = plugins.iter().map(|(name, version)| label(name, version)).collect();
+        let new: Vec<String> = wanted.difference(&known).cloned().collect();
+        let mut gone = Vec::new();
+        if known.len() + new.len() > MAX_PLUGINS {
+            gone = known.difference(&wanted).cloned().collect();
+            known.retain(|label| wanted.contains(label));
+        }
+        let room = MAX_PLUGINS.saturating_sub(known.len());
+        let new: Vec<String> = new.into_iter().take(room).collect();
+        known.extend(new.iter().cloned());
+        (new, gone)
+    }
+}
+
+fn label(name: &str, version: &str) -> String {
+    format!("{name}@{version}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plugins(range: std::ops::Range<usize>) -> Vec<(String, String)> {
+        range.map(|number| (format!("p{number:04}"), "1.0.0".to_owned())).collect()
+    }
+
+    #[test]
+    fn plugins_beyond_the_bound_are_counted_together() {
+        let labels = PluginLabels::default();
+        for (name, version) in plugins(0..MAX_PLUGINS) {
+            assert_eq!(labels.of(&name, &version), format!("{name}@{version}"));
+        }
+        assert_eq!(labels.of("one-too-many", "1.0.0"), OTHER);
+        assert_eq!(labels.of("p0000", "1.0.0"), "p0000@1.0.0");
+        assert_eq!(labels.of("p0000", "1.0.1"), OTHER);
+    }
+
+    #[test]
+    fn plugins_that_are_gone_make_room_when_it_is_needed() {
+        let labels = PluginLabels::default();
+        let (new, gone) = labels.installed(&plugins(0..150));
+        assert_eq!((new.len(), gone.len()), (150, 0));
+        // There is room for both, so the counters of the first go on.
+        assert_eq!(labels.installed(&plugins(150..MAX_PLUGINS)).1.len(), 0);
+        let (new, gone) = labels.installed(&plugins(190..260));
+        assert_eq!((new.len(), gone.len()), (60, 190));
+        assert_eq!(labels.of("p0195", "1.0.0"), "p0195@1.0.0");
+        // More than there are labels: the first of them have one.
+        let (new, _) = labels.installed(&plugins(1000..1300));
+        assert_eq!(new.len(), MAX_PLUGINS);
+    }
+
+    #[test]
+    fn every_failure_has_its_outcome() {
+        use inquisitor_runtime::outcome::Failure;
+        let failures = [
+            Failure::InvalidParameters { pointer: String::new(), message: String::new() },
+            Failure::Unavailable { message: String::new(), retry_after: None },
+            Failure::Failed { message: String::new() },
+            Failure::Trap { message: String::new() },
+            Failure::MemoryLimit { limit: 0, asked: 0 },
+            Failure::TableLimit { limit: 0, asked: 0 },
+            Failure::InstanceLimit { message: String::new() },
+            Failure::WallLimit { limit_ms: 0 },
+            Failure::FuelLimit { limit: 0 },
+            Failure::StackLimit { limit: 0 },
+            Failure::HostCallLimit { limit: 0 },
+            Failure::ResultLimit { what: String::new(), limit: 0, asked: 0 },
+            Failure::CapabilityDenied { asked: String::new() },
+            Failure::Exited { code: 1 },
+            Failure::ContractViolation { message: String::new() },
+            Failure::Cancelled,
+            Failure::Host { message: String::new() },
+        ];
+        let names: BTreeSet<&str> =
+            failures.iter().map(|failure| failure.name()).chain(["ok"]).collect();
+        assert_eq!(names, BTreeSet::from(OUTCOMES));
+    }
+}
