@@ -11,6 +11,9 @@ use utoipa::ToSchema;
 /// What every problem's `type` begins with. The rest is [`Kind::slug`].
 pub(crate) const TYPE_PREFIX: &str = "urn:inquisitor:problem:";
 
+/// Content type of a problem.
+pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
+
 /// An error as a client sees it (RFC 9457, `application/problem+json`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({
@@ -190,18 +193,60 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let retry_after = self.retry_after;
-        let mut response = (status, Json(self)).into_response();
+        let mut response = (status, Json(&self)).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(seconds) = retry_after {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        // For `with_request`, which knows the id of the request and stands around everything.
+        response.extensions_mut().insert(self);
         response
     }
+}
+
+/// A response with the id of its request, if it is a problem; and as a problem, if it is an error that the router or a library
+/// answered with in its own words.
+pub(crate) fn with_request(mut response: Response, request: &str) -> Response {
+    let problem = response.extensions_mut().remove::<Problem>().or_else(|| bare(&response));
+    let Some(problem) = problem else { return response };
+    let problem = Problem { request: Some(request.to_owned()), ..problem };
+    let mut answer = problem.into_response();
+    answer.extensions_mut().remove::<Problem>();
+    // What was said beside the body stays, as `Allow`.
+    let (mut parts, _) = response.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    for (name, value) in answer.headers() {
+        parts.headers.insert(name, value.clone());
+    }
+    Response::from_parts(parts, answer.into_body())
+}
+
+/// The problem that an error without a body of its own is.
+fn bare(response: &Response) -> Option<Problem> {
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_text = kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !(is_text && (status.is_client_error() || status.is_server_error())) {
+        return None;
+    }
+    let (kind, detail) = match status {
+        StatusCode::NOT_FOUND => (Kind::NotFound, "there is nothing under this path; /openapi.json lists what there is"),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            (Kind::MethodNotAllowed, "the header Allow lists the methods that this path has")
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => (Kind::TooLarge, "the body is larger than what is read here"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => (Kind::UnsupportedMediaType, "this content type is not read here"),
+        StatusCode::REQUEST_TIMEOUT => (Kind::Timeout, "the request did not come in time"),
+        StatusCode::SERVICE_UNAVAILABLE => (Kind::Unavailable, "the host cannot answer now"),
+        status if status.is_server_error() => (Kind::Internal, "the host's log has the reason"),
+        _ => (Kind::BadRequest, "the request cannot be read"),
+    };
+    Some(Problem::new(kind, detail))
 }
 
 impl From<Refusal> for Problem {
@@ -237,5 +282,55 @@ impl From<EngineError> for Problem {
             EngineError::NoSuchInquiry(id) => Self::not_found(format!("there is no inquiry {id}")),
             other => Self::internal(&other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn body(response: Response) -> Problem {
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_problem_gets_the_id_of_its_request() {
+        let response = Problem::new(Kind::TooManyRequests, "slow down").retry_after(7).into_response();
+        let response = with_request(response, "r-1");
+        assert_eq!(response.status(), 429);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "7");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
+        let problem = body(response).await;
+        assert_eq!((problem.request.as_deref(), problem.retry_after), (Some("r-1"), Some(7)));
+        assert_eq!(problem.kind, "urn:inquisitor:problem:too-many-requests");
+    }
+
+    #[tokio::test]
+    async fn errors_of_the_router_become_problems_and_keep_their_headers() {
+        let bare = (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET,HEAD")]).into_response();
+        let response = with_request(bare, "r-2");
+        assert_eq!(response.headers()[header::ALLOW], "GET,HEAD");
+        assert_eq!(body(response).await.status, 405);
+        let text = (StatusCode::NOT_FOUND, "nothing").into_response();
+        assert_eq!(body(with_request(text, "r-3")).await.request.as_deref(), Some("r-3"));
+    }
+
+    #[tokio::test]
+    async fn answers_that_are_no_problems_stay_as_they_are() {
+        let ok = with_request("fine".into_response(), "r");
+        assert_eq!(axum::body::to_bytes(ok.into_body(), 100).await.unwrap(), "fine");
+        let own = (StatusCode::SERVICE_UNAVAILABLE, Json(serde_json::json!({"status": "not ready"}))).into_response();
+        let own = with_request(own, "r");
+        assert_eq!(own.headers()[header::CONTENT_TYPE], "application/json");
+    }
+
+    #[test]
+    fn kinds_are_distinct_and_refusals_have_one() {
+        let problem = Problem::from(Refusal::NoSuchKey { id: "k".into() });
+        assert_eq!((problem.status, problem.detail.as_str()), (404, "there is no key k"));
+        assert_eq!(Problem::from(Refusal::Ended).status, 409);
+        let unavailable = Problem::from(JournalError::Unavailable("no leader".into()));
+        assert_eq!((unavailable.status, unavailable.retry_after), (503, Some(1)));
     }
 }

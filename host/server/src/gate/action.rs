@@ -29,7 +29,7 @@ use Action::{
 use Role::{Admin, Auditor, Author, Operator, Submitter};
 
 impl Action {
-    #[cfg(test)]
+    /// All of them.
     pub(crate) const ALL: [Self; 14] = [
         PluginRead,
         PluginUpload,
@@ -85,5 +85,32 @@ impl Action {
     /// Whether it changes something, so that being allowed is a decision for the ledger too.
     pub(crate) fn changes(self) -> bool {
         matches!(self, PluginUpload | PluginRemove | InquirySubmit | InquiryCancel | TenantManage | KeyManage)
+    }
+
+    /// Whether it is about the host as a whole, so that no key of a single tenant may.
+    pub(crate) fn above_tenants(self) -> bool {
+        matches!(self, TenantManage | HostRead)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_may_do_something_and_auditors_and_strangers_change_nothing() {
+        for role in Role::ALL {
+            assert!(Action::ALL.iter().any(|action| action.roles().contains(&role)), "{role:?}");
+        }
+        for action in Action::ALL {
+            assert!(action.roles().contains(&Admin), "{}", action.name());
+            assert!(!(action.changes() && action.roles().contains(&Auditor)), "{}", action.name());
+        }
+    }
+
+    #[test]
+    fn names_are_distinct() {
+        let names: std::collections::BTreeSet<_> = Action::ALL.iter().map(|action| action.name()).collect();
+        assert_eq!(names.len(), Action::ALL.len());
     }
 }
