@@ -5,19 +5,14 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use inquisitor_conductor::{Conductor, ConductorConfig};
-use inquisitor_engine::breaker::BreakerPolicy;
 use inquisitor_engine::catalogue::Catalogue;
 use inquisitor_engine::secrets::AllowedSecrets;
 use inquisitor_engine::{Engine, EngineConfig};
-use inquisitor_runtime::request::Limits;
 use inquisitor_runtime::{Runtime, RuntimeConfig};
 
 use crate::args::PluginSources;
 use crate::print;
 use crate::settings::{self, Settings};
-
-/// Calls of instruments that a host of one user runs at once, beyond which a single inquiry cannot go anyway.
-const MAX_CALLS: usize = 100;
 
 /// The sandbox, with its cache where flags or configuration say.
 ///
@@ -50,10 +45,11 @@ pub(crate) async fn catalogue(
     let catalogue = Catalogue::load(runtime, &sources.plugin, &folders).await;
     for broken in catalogue.broken() {
         // A file that was asked for by name must not be replaced in silence by an installed one.
-        if sources.plugin.contains(&broken.path) || sources.plugin_dir.contains(&broken.path) {
-            anyhow::bail!("cannot use {} for plugins: {}", broken.path.display(), broken.message);
+        let named = |paths: &[PathBuf]| paths.iter().any(|path| broken.source.path() == Some(path));
+        if named(&sources.plugin) || named(&sources.plugin_dir) {
+            anyhow::bail!("cannot use {} for plugins: {}", broken.name, broken.message);
         }
-        print::note(&format!("warning: {} is left out: {}", broken.path.display(), broken.message));
+        print::note(&format!("warning: {} is left out: {}", broken.name, broken.message));
     }
     Ok(Arc::new(catalogue))
 }
@@ -85,13 +81,7 @@ pub(crate) async fn open(
     secrets: AllowedSecrets,
 ) -> anyhow::Result<Host> {
     let conductor = conductor(data_dir).await?;
-    let config = EngineConfig {
-        executor: "local".to_owned(),
-        limits: Limits::default(),
-        max_calls: MAX_CALLS,
-        breaker: BreakerPolicy::default(),
-        secrets: Arc::new(secrets),
-    };
+    let config = EngineConfig { secrets: Arc::new(secrets), ..EngineConfig::new("local") };
     let engine = Engine::new(conductor.clone(), runtime, catalogue, config);
     Ok(Host { conductor, engine })
 }

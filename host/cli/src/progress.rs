@@ -86,7 +86,8 @@ impl Observer for Bars {
             Event::StepLog { line, .. } if line.level >= LogLevel::Warn => self.say(&event),
             Event::StepLog { step, line } => self.step(step, |bar| bar.set_message(line.message.clone())),
             Event::StepRetried { .. } => self.say(&event),
-            Event::Ended => {
+            Event::Called { .. } | Event::Missed { .. } | Event::Updated { .. } => {}
+            Event::Ended { .. } => {
                 self.total.finish_and_clear();
                 // Where the terminal is gone there is nothing to clear.
                 let _ = self.all.clear();
@@ -115,7 +116,10 @@ fn line(event: &Event) -> Option<String> {
         Event::Started { steps, recorded } => {
             Some(format!("going on: {recorded} of {steps} steps were recorded before"))
         }
-        Event::StepStarted { .. } | Event::Ended => None,
+        Event::StepStarted { .. } | Event::Called { .. } | Event::Updated { .. } | Event::Ended { .. } => {
+            None
+        }
+        Event::Missed { step, rounds } => Some(format!("{step}: {rounds} rounds were missed")),
         Event::StepProgress { step, fraction, message } => {
             Some(format!("{step}: {:.0} % {message}", fraction * 100.0))
         }
@@ -154,7 +158,8 @@ mod tests {
 
     #[test]
     fn one_reading_is_singular() {
-        let event = Event::StepRecorded { step: "a".into(), readings: Some(1), failure: None, took_ms: 3 };
+        let event =
+            Event::StepRecorded { step: "a".into(), round: 0, readings: Some(1), failure: None, took_ms: 3 };
         assert_eq!(line(&event).as_deref(), Some("a: 1 reading in 3 ms"));
     }
 
@@ -162,6 +167,7 @@ mod tests {
     fn a_failed_step_says_why() {
         let event = Event::StepRecorded {
             step: "a".into(),
+            round: 0,
             readings: None,
             failure: Some("trapped".into()),
             took_ms: 3,

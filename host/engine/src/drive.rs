@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use inquisitor_manifest::plan::{Action, PlannedStep};
+use inquisitor_manifest::plan::{Action, Plan, PlannedStep};
 use inquisitor_runtime::outcome::Failure;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,43 @@ use crate::error::EngineError;
 use crate::events::{Event, Observer};
 use crate::journal::{Abort, Applied, Command, Inquiry, Status, StepRecord, StepResult};
 use crate::now;
+
+/// How an inquiry is driven, and how whoever drives it may stop that.
+#[derive(Debug, Clone, Default)]
+pub struct Drive {
+    /// Whether instruments with a probe interval are observed again and again, until the inquiry is stopped. Otherwise every
+    /// step runs once.
+    pub continuous: bool,
+    /// Cancelled when the inquiry is to end: one that runs once is aborted as cancelled, a continuous one concludes with
+    /// what it has.
+    pub end: CancellationToken,
+    /// Cancelled when this host is to let go of the inquiry: steps that run are finished and recorded, no other is started,
+    /// and the inquiry goes on when it is driven again.
+    pub hand_back: CancellationToken,
+}
+
+impl Drive {
+    /// Every step once.
+    pub fn once() -> Self {
+        Self::default()
+    }
+
+    /// As the manifest says: continuous where an instrument has a probe interval.
+    pub fn continuous() -> Self {
+        Self { continuous: true, ..Self::default() }
+    }
+}
+
+/// Whether the plan wants an instrument observed again and again.
+pub fn is_continuous(plan: &Plan) -> bool {
+    plan.steps.iter().any(|step| probe_interval(plan, step).is_some())
+}
+
+/// The interval in nanoseconds at which a step is observed again, where it is.
+pub(crate) fn probe_interval(plan: &Plan, step: &PlannedStep) -> Option<u64> {
+    let Action::Observe { instrument, .. } = &step.action else { return None };
+    plan.instruments.get(instrument)?.probe_interval.filter(|interval| *interval > 0)
+}
 
 /// The longest wait between two attempts, whatever the backoff or the instrument asks for.
 const MAX_WAIT: Duration = Duration::from_secs(300);
@@ -45,8 +82,9 @@ impl Engine {
         &self,
         id: &str,
         observer: Arc<dyn Observer>,
-        cancel: CancellationToken,
+        drive: Drive,
     ) -> Result<Inquiry, EngineError> {
+        let cancel = drive.end;
         let inquiry = self.load(id).await?;
         if !matches!(inquiry.status, Status::Running) {
             return Ok(inquiry);
@@ -73,7 +111,6 @@ impl Engine {
             Some(reason) => self.abort(id, reason).await?,
             None => self.conclude(id).await?,
         }
-        observer.event(id, Event::Ended);
         self.load(id).await
     }
 
@@ -182,6 +219,7 @@ impl Engine {
                 Event::StepStarted {
                     step: step.name.clone(),
                     instrument: step.action.instrument().map(str::to_owned),
+                    round: 0,
                     attempt: number,
                 },
             );
@@ -288,7 +326,7 @@ fn recorded(step: &PlannedStep, record: &StepRecord) -> Event {
         StepResult::Skipped { reason } => (None, Some(format!("skipped: {reason}"))),
     };
     let took_ms = u64::try_from((record.ended - record.started) / 1_000_000).unwrap_or(0);
-    Event::StepRecorded { step: step.name.clone(), readings, failure, took_ms }
+    Event::StepRecorded { step: step.name.clone(), round: 0, readings, failure, took_ms }
 }
 
 /// How long to wait before another attempt; none where another attempt is pointless.

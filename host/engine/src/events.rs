@@ -1,7 +1,12 @@
-//! What an inquiry says of itself while it runs. Events are for eyes; what counts is in the journal.
+//! What an inquiry says of itself while it runs. Events are for eyes and for counting; what counts is in the journal.
+//!
+//! Texts in events are bounded and hold no secrets.
 
-use inquisitor_runtime::request::LogLine;
+use inquisitor_findings::finding::Verdict;
+use inquisitor_runtime::request::{LogLine, Usage};
 use serde::Serialize;
+
+use crate::journal::Abort;
 
 /// Something that happened in an inquiry.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -20,7 +25,9 @@ pub enum Event {
         step: String,
         /// Id of its instrument, if it has one.
         instrument: Option<String>,
-        /// Attempt, from 1.
+        /// Which observation of the step: 0 save in continuous inquiries.
+        round: u32,
+        /// Attempt, from 1, counted over all rounds.
         attempt: u32,
     },
     /// The instrument says how far it is.
@@ -39,6 +46,28 @@ pub enum Event {
         /// What it says.
         line: LogLine,
     },
+    /// An instrument was called, for a step or for a preflight check, and the call has ended. One for every attempt, also
+    /// for one that the circuit breaker or a refusal kept from its plugin.
+    Called {
+        /// Name of the step; `preflight` for a preflight check.
+        step: String,
+        /// Id of the instrument.
+        instrument: String,
+        /// The plugin's own name.
+        plugin: String,
+        /// Its version.
+        version: String,
+        /// `completed`, or the name of the failure, such as `memory-limit`.
+        outcome: &'static str,
+        /// Nanoseconds from the lease to the end, waiting for a free place included.
+        took_ns: u64,
+        /// What it used: fuel, memory, calls to the host.
+        usage: Usage,
+        /// Which observation of the step.
+        round: u32,
+        /// Attempt, from 1.
+        attempt: u32,
+    },
     /// An attempt failed and another will follow.
     StepRetried {
         /// Name of the step.
@@ -50,10 +79,12 @@ pub enum Event {
         /// Milliseconds until the next attempt.
         wait_ms: u64,
     },
-    /// A step got its one record.
+    /// A step got its one record, of this round.
     StepRecorded {
         /// Name of the step.
         step: String,
+        /// Which observation of the step.
+        round: u32,
         /// Readings it brought; none if it failed or was skipped.
         readings: Option<usize>,
         /// Why it failed or was skipped.
@@ -61,8 +92,56 @@ pub enum Event {
         /// Milliseconds that the last attempt took.
         took_ms: u64,
     },
+    /// The time of rounds had passed before they could be leased.
+    Missed {
+        /// Name of the step.
+        step: String,
+        /// How many rounds.
+        rounds: u64,
+    },
+    /// A continuous inquiry has a new finding.
+    Updated {
+        /// Its verdict.
+        verdict: Verdict,
+    },
     /// The inquiry has ended, with a finding or without.
-    Ended,
+    Ended {
+        /// How.
+        ending: Ending,
+        /// Milliseconds since it was submitted.
+        took_ms: u64,
+    },
+}
+
+/// How an inquiry ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "ending", rename_all = "snake_case")]
+pub enum Ending {
+    /// With a finding.
+    Concluded {
+        /// Its verdict.
+        verdict: Verdict,
+    },
+    /// Without one.
+    Aborted {
+        /// Why.
+        reason: Abort,
+    },
+}
+
+impl Ending {
+    /// A short name, for metrics: `verified`, `inconclusive`, `falsified`, `cancelled`, `timed-out`, `preflight`, `broken`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Concluded { verdict: Verdict::Verified } => "verified",
+            Self::Concluded { verdict: Verdict::Inconclusive } => "inconclusive",
+            Self::Concluded { verdict: Verdict::Falsified } => "falsified",
+            Self::Aborted { reason: Abort::Cancelled } => "cancelled",
+            Self::Aborted { reason: Abort::TimedOut } => "timed-out",
+            Self::Aborted { reason: Abort::Preflight { .. } } => "preflight",
+            Self::Aborted { reason: Abort::Broken { .. } } => "broken",
+        }
+    }
 }
 
 /// Hears of events. Must not block: it is called from within the work.

@@ -314,7 +314,9 @@ pub enum Refusal {
         inquiry: InquiryId,
     },
     /// Another manifest of the same id is running for this tenant.
-    #[error("another manifest with the id `{id}` is running as inquiry {inquiry}; cancel it first or choose another id")]
+    #[error(
+        "another manifest with the id `{id}` is running as inquiry {inquiry}; cancel it first or choose another id"
+    )]
     ManifestIdInUse {
         /// The manifest's id.
         id: String,

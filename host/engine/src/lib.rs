@@ -4,12 +4,17 @@
 //! conductor implements. It is not a sandbox either: [`inquisitor_runtime`] is. Everything here may be killed at any
 //! moment; [`Engine::drive`] on the same journal goes on where the last record stands.
 //!
-//! Start at [`Engine`]; the life of one inquiry is `drive.rs`, of one attempt `attempt.rs`.
+//! Start at [`Engine`]. The life of one inquiry is `drive.rs`: the order of its steps is `schedule.rs`, what comes after
+//! the first round of a continuous one `continuous.rs`. One step is `step.rs`, one attempt `attempt.rs`. Which inquiries run
+//! when is [`dispatch`].
 
 mod attempt;
 pub mod breaker;
 pub mod catalogue;
+mod clock;
 mod conclude;
+pub mod confine;
+pub mod dispatch;
 mod drive;
 pub mod error;
 pub mod events;
@@ -18,7 +23,9 @@ pub mod journal;
 mod preflight;
 pub mod secrets;
 mod submit;
+mod text;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use inquisitor_runtime::Runtime;
@@ -26,10 +33,12 @@ use inquisitor_runtime::request::Limits;
 
 use crate::breaker::{BreakerPolicy, Breakers};
 use crate::catalogue::Catalogue;
+use crate::clock::Clock;
 use crate::journal::Journal;
-use crate::secrets::Secrets;
+use crate::secrets::{AllowedSecrets, Secrets};
 
 pub use crate::conclude::outcomes;
+pub use crate::drive::{Drive, is_continuous};
 pub use crate::error::EngineError;
 pub use crate::submit::{Submission, Submitted};
 
@@ -45,6 +54,27 @@ pub struct EngineConfig {
     pub breaker: BreakerPolicy,
     /// Where secret references are looked up.
     pub secrets: Arc<dyn Secrets>,
+    /// The folder that reports are confined to which manifests want written to files, a folder for each tenant below it;
+    /// none for a host of one user, whose manifests write where they say. See [`confine`].
+    pub artifact_root: Option<PathBuf>,
+    /// The folder that file substrates of inquiries submitted with a key are confined to, on this host; none means the folder
+    /// that was recorded with the inquiry. See [`confine`].
+    pub substrate_root: Option<PathBuf>,
+}
+
+impl EngineConfig {
+    /// The usual settings: the limits of the runtime, 100 calls at once, no secrets, files where manifests say.
+    pub fn new(executor: impl Into<String>) -> Self {
+        Self {
+            executor: executor.into(),
+            limits: Limits::default(),
+            max_calls: 100,
+            breaker: BreakerPolicy::default(),
+            secrets: Arc::new(AllowedSecrets::default()),
+            artifact_root: None,
+            substrate_root: None,
+        }
+    }
 }
 
 /// Runs inquiries. Cheap to share behind an [`Arc`].
@@ -54,6 +84,7 @@ pub struct Engine {
     catalogue: Arc<Catalogue>,
     breakers: Breakers,
     calls: tokio::sync::Semaphore,
+    clock: Clock,
     config: EngineConfig,
 }
 
@@ -71,6 +102,7 @@ impl Engine {
             catalogue,
             breakers: Breakers::new(config.breaker.clone()),
             calls: tokio::sync::Semaphore::new(config.max_calls.max(1)),
+            clock: Clock::Wall,
             config,
         }
     }
@@ -78,6 +110,16 @@ impl Engine {
     /// The journal that this engine records in.
     pub fn journal(&self) -> &Arc<dyn Journal> {
         &self.journal
+    }
+
+    /// The plugins that it runs.
+    pub fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.catalogue
+    }
+
+    /// Calls of instruments that are under way now, over all inquiries; at most [`EngineConfig::max_calls`].
+    pub fn calls_in_flight(&self) -> usize {
+        self.config.max_calls.max(1) - self.calls.available_permits()
     }
 }
 

@@ -9,9 +9,9 @@ use inquisitor_conductor::Conductor;
 use inquisitor_engine::events::Observer;
 use inquisitor_engine::journal::{Abort, Checkpoint, Inquiry, InquiryId, Journal, Status};
 use inquisitor_engine::secrets::AllowedSecrets;
-use inquisitor_engine::{Engine, EngineError, Submission, outcomes};
+use inquisitor_engine::{Drive, Engine, EngineError, Submission, outcomes};
 use inquisitor_manifest::plan::Plan;
-use inquisitor_report::{ReportInput, StepOutcome};
+use inquisitor_report::{StepOutcome, Summary};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -29,8 +29,8 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &Run) -> any
         print::note(&validate::rendered(&validated, print::color_stderr(global)));
     }
     let Some(plan) = validated.plan else {
-        if global.output == Output::Json {
-            print::json(&validate::Report::new(&manifest.name, &validated.diagnostics))?;
+        if global.output != Output::Text {
+            print::document(global.output, &validate::Report::new(&manifest.name, &validated.diagnostics))?;
         }
         return Ok(ExitCode::from(exit::ERROR));
     };
@@ -134,7 +134,7 @@ async fn one(
     id: &str,
     observer: Arc<dyn Observer>,
 ) -> anyhow::Result<Driven> {
-    match engine.drive(id, observer, CancellationToken::new()).await {
+    match engine.drive(id, observer, Drive::once()).await {
         Ok(inquiry) => Ok(Driven { inquiry, delivered: true }),
         Err(error @ EngineError::Destination { .. }) => {
             print::note(&format!("error: {error}"));
@@ -179,7 +179,7 @@ async fn stop_signal() {
     }
 }
 
-/// What `--output json` prints.
+/// What programs get.
 #[derive(Serialize)]
 struct Document<'a> {
     inquiry: &'a str,
@@ -202,8 +202,8 @@ async fn show(
     let inquiry = &driven.inquiry;
     let ledger = conductor.checkpoint().await?;
     let steps = outcomes(inquiry);
-    if global.output == Output::Json {
-        print::json(&Document {
+    if global.output != Output::Text {
+        let document = Document {
             inquiry: &inquiry.id,
             manifest: &inquiry.plan.manifest_id,
             name: &inquiry.plan.name,
@@ -212,24 +212,21 @@ async fn show(
             steps: &steps,
             instruments: &inquiry.plan.instruments,
             ledger: &ledger,
-        })?;
+        };
+        print::document(global.output, &document)?;
     }
     match &inquiry.status {
         Status::Concluded { finding, .. } => {
             if global.output == Output::Text {
-                let input = ReportInput {
+                let summary = Summary {
                     inquiry: &inquiry.id,
-                    plan: &inquiry.plan,
+                    name: &inquiry.plan.name,
+                    belief: inquiry.plan.belief.as_ref(),
                     finding,
-                    submitted: inquiry.submitted,
                     checkpoint: Some((ledger.size, ledger.root.as_str())),
                     steps: &steps,
                 };
-                print::text(&inquisitor_report::console_summary(
-                    &input,
-                    print::width(),
-                    print::color_stdout(global),
-                ))?;
+                print::finding(global, &summary)?;
             }
             // After the finding: whatever becomes of the files, it is said.
             if let Some(folder) = artifact_dir {

@@ -25,8 +25,8 @@ pub(crate) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let runtime = host::runtime(sources.cache_dir.as_deref(), settings)?;
     let catalogue = host::catalogue(&runtime, sources, settings).await?;
-    let rows: Vec<Row<'_>> = catalogue
-        .installed()
+    let installed = catalogue.installed();
+    let rows: Vec<Row<'_>> = installed
         .iter()
         .map(|installed| {
             let description = installed.plugin.description();
@@ -36,7 +36,7 @@ pub(crate) async fn run(
                 aliases: &description.aliases,
                 summary: &description.summary,
                 digest: installed.plugin.digest(),
-                path: installed.path.display().to_string(),
+                path: installed.source.to_string(),
             }
         })
         .collect();
