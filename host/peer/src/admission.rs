@@ -94,9 +94,9 @@ mod tests {
         let (b, _b) = enter(&admission, "10.0.0.2");
         let (c, _c) = enter(&admission, "10.0.0.2");
         let (d, _d) = enter(&admission, "::ffff:10.0.0.2");
-        assert_eq!([&a, &b, &c, &d].map(|handle| handle.is_aborted()), [false, true, false, false]);
+        assert_eq!([&a, &b, &c, &d].map(AbortHandle::is_aborted), [false, true, false, false]);
         let (e, _e) = enter(&admission, "10.0.0.3");
-        assert_eq!([&a, &c, &d, &e].map(|handle| handle.is_aborted()), [true, false, false, false]);
+        assert_eq!([&a, &c, &d, &e].map(AbortHandle::is_aborted), [true, false, false, false]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, PeerError, Refusal};
 use crate::identity::{MemberName, PeerIdentity};
 use crate::slot::Slot;
+use crate::time::after as after_now;
 
 /// Peers whose connections are kept without anybody holding a [`Channel`] to them. Where there are more, all that nobody
 /// holds are let go.
@@ -215,7 +216,7 @@ impl Channel {
     /// Whatever kept the peer from answering; [`PeerError::certainly_not_processed`] says whether to ask again.
     pub async fn call(&self, class: Class, call: Call) -> Result<Bytes, PeerError> {
         let after = call.deadline;
-        let deadline = Instant::now() + after;
+        let deadline = after_now(after);
         let reply = self.begin(class, call, deadline).await?;
         let late = |_| self.error(ErrorKind::Deadline { after, sent: true });
         timeout_at(deadline, reply.body.bytes()).await.map_err(late)?
@@ -226,7 +227,7 @@ impl Channel {
     /// # Errors
     /// As [`Channel::call`].
     pub async fn open(&self, class: Class, call: Call) -> Result<Reply, PeerError> {
-        let deadline = Instant::now() + call.deadline;
+        let deadline = after_now(call.deadline);
         self.begin(class, call, deadline).await
     }
 

@@ -22,6 +22,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, PeerError};
 use crate::handshake::{self, Asked};
 use crate::identity::{MemberName, PeerIdentity};
+use crate::time::after;
 
 /// Of the addresses that a name resolves to, this many are tried.
 pub const MAX_RESOLVED: usize = 8;
@@ -60,14 +61,14 @@ static NUMBERS: AtomicU64 = AtomicU64::new(0);
 impl Dialer {
     /// Tries the addresses one after the other within [`ClientOptions::connect_timeout`], each with its share of the time.
     pub(crate) async fn dial(&self) -> Result<Connection, PeerError> {
-        let end = Instant::now() + self.options.connect_timeout;
+        let end = after(self.options.connect_timeout);
         let resolved = self.within(end, "resolving its name", self.resolver.resolve(&self.address)).await?;
         let mut addresses = resolved.map_err(|error| self.error(ErrorKind::Unresolved(error.to_string())))?;
         addresses.truncate(MAX_RESOLVED);
         let mut error = self.error(ErrorKind::Unresolved("it has no address".into()));
         for (tried, address) in addresses.iter().enumerate() {
             let share = end.saturating_duration_since(Instant::now()) / (addresses.len() - tried) as u32;
-            match self.reach(*address, Instant::now() + share).await {
+            match self.reach(*address, after(share)).await {
                 Ok(connection) => return Ok(connection),
                 Err(next) => error = next,
             }

@@ -100,13 +100,13 @@ pub(crate) async fn as_client<S: AsyncRead + AsyncWrite + Unpin>(
     let introduction = ours.to_bytes();
     let mut hello = introduction.to_vec();
     hello.extend_from_slice(&session.tag(HELLO, &introduction).finalize().into_bytes());
-    stream.write_all(&hello).await.map_err(closed)?;
-    stream.flush().await.map_err(closed)?;
+    stream.write_all(&hello).await.map_err(|error| closed(&error))?;
+    stream.flush().await.map_err(|error| closed(&error))?;
 
     let mut answer = [0; 1 + INTRODUCTION_BYTES];
     let mut tag = [0; TAG_BYTES];
-    stream.read_exact(&mut answer).await.map_err(closed)?;
-    stream.read_exact(&mut tag).await.map_err(closed)?;
+    stream.read_exact(&mut answer).await.map_err(|error| closed(&error))?;
+    stream.read_exact(&mut tag).await.map_err(|error| closed(&error))?;
     session.tag(ANSWER, &answer).verify_slice(&tag).map_err(|_| PeerError::new(ErrorKind::Unproven))?;
 
     let (&verdict, introduction) = answer.split_first().ok_or_else(malformed)?;
@@ -130,7 +130,10 @@ pub(crate) async fn as_client<S: AsyncRead + AsyncWrite + Unpin>(
         Verdict::TooManyConnections => return Err(PeerError::new(ErrorKind::TooManyConnections)),
     }
     // Not flushed by itself: it travels with the first bytes of HTTP/2.
-    stream.write_all(&session.tag(ACCEPT, &[]).finalize().into_bytes()).await.map_err(closed)?;
+    stream
+        .write_all(&session.tag(ACCEPT, &[]).finalize().into_bytes())
+        .await
+        .map_err(|error| closed(&error))?;
     Ok(theirs.into_identity(protocol, address))
 }
 
@@ -148,8 +151,8 @@ pub(crate) async fn as_server<S: AsyncRead + AsyncWrite + Unpin, P>(
 
     let mut introduction = [0; INTRODUCTION_BYTES];
     let mut tag = [0; TAG_BYTES];
-    stream.read_exact(&mut introduction).await.map_err(closed)?;
-    stream.read_exact(&mut tag).await.map_err(closed)?;
+    stream.read_exact(&mut introduction).await.map_err(|error| closed(&error))?;
+    stream.read_exact(&mut tag).await.map_err(|error| closed(&error))?;
     session.tag(HELLO, &introduction).verify_slice(&tag).map_err(|_| PeerError::new(ErrorKind::Unproven))?;
 
     let theirs = Introduction::from_bytes(&introduction).ok_or_else(malformed)?;
@@ -168,8 +171,8 @@ pub(crate) async fn as_server<S: AsyncRead + AsyncWrite + Unpin, P>(
     answer.extend_from_slice(&ours.to_bytes());
     let answer_tag = session.tag(ANSWER, &answer).finalize().into_bytes();
     answer.extend_from_slice(&answer_tag);
-    stream.write_all(&answer).await.map_err(closed)?;
-    stream.flush().await.map_err(closed)?;
+    stream.write_all(&answer).await.map_err(|error| closed(&error))?;
+    stream.flush().await.map_err(|error| closed(&error))?;
     let (protocol, place) = match agreed {
         Ok(agreed) => agreed,
         Err(error) => {
@@ -178,7 +181,7 @@ pub(crate) async fn as_server<S: AsyncRead + AsyncWrite + Unpin, P>(
             return Err(error);
         }
     };
-    stream.read_exact(&mut tag).await.map_err(closed)?;
+    stream.read_exact(&mut tag).await.map_err(|error| closed(&error))?;
     session.tag(ACCEPT, &[]).verify_slice(&tag).map_err(|_| PeerError::new(ErrorKind::Unproven))?;
     Ok((theirs.into_identity(protocol, address), place))
 }
@@ -221,7 +224,7 @@ fn first_label(host: &str) -> &str {
 }
 
 /// A connection that ends in the handshake was refused, silently or with an alert of TLS.
-fn closed(error: std::io::Error) -> PeerError {
+fn closed(error: &std::io::Error) -> PeerError {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     PeerError::new(match tls {
         Some(error) => ErrorKind::Tls(error.to_string()),

@@ -173,7 +173,7 @@ impl Introduction {
 
     /// Reads what [`Introduction::to_bytes`] wrote; none when it is anything else.
     pub(crate) fn from_bytes(bytes: &[u8; INTRODUCTION_BYTES]) -> Option<Self> {
-        let (&format, rest) = bytes.split_first()?;
+        let (_format, rest) = bytes.split_first()?;
         let (&has_cluster, rest) = rest.split_first()?;
         let (oldest, rest) = rest.split_first_chunk()?;
         let (newest, rest) = rest.split_first_chunk()?;
@@ -181,7 +181,7 @@ impl Introduction {
         let (incarnation, rest) = rest.split_first_chunk()?;
         let (cluster, rest) = rest.split_first_chunk()?;
         let (&length, name) = rest.split_first()?;
-        let (name, padding) = name.split_at_checked(usize::from(length))?;
+        let name = name.get(..usize::from(length))?;
         let read = Self {
             name: std::str::from_utf8(name).ok()?.parse().ok()?,
             node_id: u64::from_be_bytes(*node_id),
@@ -189,11 +189,8 @@ impl Introduction {
             cluster: (has_cluster == 1).then(|| Uuid::from_bytes(*cluster)),
             protocol: Protocol { oldest: u16::from_be_bytes(*oldest), newest: u16::from_be_bytes(*newest) },
         };
-        let sound = format == FORMAT
-            && has_cluster <= 1
-            && (has_cluster == 1 || cluster == &[0; 16])
-            && read.protocol.oldest <= read.protocol.newest
-            && padding.iter().all(|byte| *byte == 0);
+        // Each introduction has one form.
+        let sound = read.protocol.oldest <= read.protocol.newest && read.to_bytes() == *bytes;
         sound.then_some(read)
     }
 

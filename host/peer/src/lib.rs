@@ -42,8 +42,8 @@
 //! They may stand at the door for [`ServerOptions::handshake_timeout`], and the oldest leave when it gets crowded.
 //!
 //! What a stranger can do: make the member spend the work of TLS handshakes. A network policy that lets only members reach
-//! the port is the remedy. Who can pose as a member's address can try secrets against what the member sends him; a secret
-//! that was drawn at random is the remedy.
+//! the port is the remedy. Who can pose as a member's address learns the caller's name and
+//! can try secrets against what it sends him; a secret that was drawn at random is the remedy.
 //!
 //! # What callers may rely on
 //! - A peer that is dead, or that a network has cut off, is noticed within [`ClientOptions::ping_interval`] plus
@@ -74,10 +74,10 @@ mod endpoint;
 mod error;
 mod handshake;
 mod identity;
-mod jitter;
 mod server;
 mod slot;
 mod strangers;
+mod time;
 mod tls;
 
 pub use address::{Address, Resolver, Resolving, SystemResolver};

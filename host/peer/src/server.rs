@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::admission::{Admission, Place};
@@ -29,8 +30,8 @@ use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, PeerError, Refusal};
 use crate::handshake;
 use crate::identity::PeerIdentity;
-use crate::jitter::jittered;
 use crate::strangers::Strangers;
+use crate::time::{after, jittered};
 
 /// A request of a peer.
 #[derive(Debug)]
@@ -111,7 +112,8 @@ pub struct ServerOptions {
     pub ping_interval: Duration,
     /// See `ping_interval`.
     pub ping_timeout: Duration,
-    /// Age at which a connection is replaced by another, so that nobody outlives his certificate by more.
+    /// Age at which a connection takes no more requests, or earlier by at most half, so that its peer has to prove itself
+    /// anew. Requests under way may take as long again.
     pub max_age: Duration,
     /// How long requests may take to finish after the server was told to shut down.
     pub drain_timeout: Duration,
@@ -184,6 +186,12 @@ pub async fn serve<H: Handler>(
                 let server = Arc::clone(&server);
                 connections.spawn(server.connection(Abortable::new(proof, registration), place, address));
             }
+            // The stranger left again; that is no reason to rest.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+                ) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept connections of members; trying again");
                 sleep(ACCEPT_PAUSE).await;
@@ -274,17 +282,22 @@ impl<H: Handler> Server<H> {
             .max_pending_accept_reset_streams(4 * requests as usize)
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
-        let retirement = Instant::now() + jittered(options.max_age);
+        let retirement = after(jittered(options.max_age));
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
             _ = shutdown.wait_for(|stop| *stop) => None,
-            () = tokio::time::sleep_until(retirement) => None,
+            () = sleep_until(retirement) => None,
         };
         let ended = match ended {
             Some(ended) => ended,
             None => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                match timeout(options.max_age, connection).await {
+                    Ok(ended) => ended,
+                    Err(_) => {
+                        return tracing::warn!(peer = %sender, "an old connection was broken off amid requests");
+                    }
+                }
             }
         };
         match ended {

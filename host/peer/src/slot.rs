@@ -1,5 +1,6 @@
 //! One connection that is made when it is needed, by one attempt at a time.
 
+use std::mem::discriminant;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
@@ -8,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::dial::{Connection, Dialer};
 use crate::error::{ErrorKind, PeerError};
-use crate::jitter::jittered;
+use crate::time::{after, jittered};
 
 type Attempt = Shared<BoxFuture<'static, Result<Connection, PeerError>>>;
 
@@ -85,14 +86,19 @@ impl Slot {
     /// Starts an attempt, in a task of its own: who waits for it may go away.
     fn attempt(self: &Arc<Self>, state: &mut State) -> Attempt {
         let before = match state {
-            State::Failed { attempts, .. } => *attempts,
-            _ => 0,
+            State::Failed { attempts, error, .. } => Some((*attempts, error.clone())),
+            _ => None,
         };
         let slot = Arc::clone(self);
         let task = tokio::spawn(async move {
             let result = slot.dialer.dial().await;
             *slot.lock() = match &result {
-                Ok(connection) => State::Connected(connection.clone()),
+                Ok(connection) => {
+                    if before.is_some() {
+                        tracing::info!(peer = %slot.dialer.target, "the peer is reached again");
+                    }
+                    State::Connected(connection.clone())
+                }
                 Err(error) => slot.failed(before, error),
             };
             result
@@ -106,15 +112,23 @@ impl Slot {
         attempt
     }
 
-    fn failed(&self, before: u32, error: &PeerError) -> State {
-        // Once for each time that a peer is lost, not for each attempt.
-        match before {
-            0 => tracing::warn!(%error, "cannot reach a peer"),
-            _ => tracing::debug!(%error, attempts = before + 1, "still cannot reach a peer"),
+    /// Paces the next attempt, by the failure before.
+    fn failed(&self, before: Option<(u32, PeerError)>, error: &PeerError) -> State {
+        // Once for each time that a peer is lost and for each reason, not for each attempt.
+        let is_news =
+            before.as_ref().is_none_or(|(_, last)| discriminant(last.kind()) != discriminant(error.kind()));
+        let attempts = before.map_or(0, |(attempts, _)| attempts);
+        match is_news {
+            true => tracing::warn!(%error, "cannot connect to a peer"),
+            false => tracing::debug!(%error, attempts, "still cannot connect to a peer"),
         }
         let options = &self.dialer.options;
-        let pause = options.backoff_max.min(options.backoff.saturating_mul(1 << before.min(16)));
-        State::Failed { attempts: before + 1, next: Instant::now() + jittered(pause), error: error.clone() }
+        let pause = options.backoff_max.min(options.backoff.saturating_mul(1 << attempts.min(16)));
+        State::Failed {
+            attempts: attempts.saturating_add(1),
+            next: after(jittered(pause)),
+            error: error.clone(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
