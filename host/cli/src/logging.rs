@@ -1,20 +1,42 @@
-//! The host's own log, on standard error. The log lines of instruments are results and do not come here.
+//! The host's own log, on standard error, and traces. The log lines of instruments are results and do not come here.
+//!
+//! [`json`] writes lines for machines, [`traces`] sends spans to a collector.
+
+mod json;
+mod traces;
 
 use anyhow::Context as _;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::{FilterExt as _, FilterFn, filter_fn};
+use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
-use crate::args::{Global, LogFormat};
+use crate::args::{Cli, Command, LogFormat};
 use crate::settings::Settings;
 
-/// Start logging as flags, environment and configuration say.
+use json::JsonLines;
+use traces::Traces;
+
+/// Keeps logging; what is still to be sent to the collector goes out when it is dropped.
+#[must_use = "traces end when it is dropped"]
+pub(crate) struct Guard {
+    _traces: Option<Traces>,
+}
+
+/// Start logging, and tracing for `run` and `serve`, as flags, environment and configuration say.
 ///
 /// # Errors
-/// When the level is not a filter, or the format in the configuration is unknown.
-pub(crate) fn start(global: &Global, settings: &Settings) -> anyhow::Result<()> {
-    let level = global.log_level.as_deref().or(settings.log_level.as_deref()).unwrap_or("warn");
-    let filter = filter(level).with_context(|| format!("log level `{level}`"))?;
-    let format = match (global.log_format, settings.log_format.as_deref()) {
+/// When the level is not a filter, the format in the configuration is unknown, or the collector's address is no URL.
+pub(crate) fn start(cli: &Cli, settings: &Settings) -> anyhow::Result<Guard> {
+    let host = Host::of(&cli.command, settings);
+    let usual = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
+    let level = cli.global.log_level.as_deref().or(settings.log_level.as_deref()).unwrap_or(usual);
+    let events = filter(level).with_context(|| format!("log level `{level}`"))?;
+    // Spans are let through whatever the level is: a warning must say to which inquiry it belongs.
+    let shown = events.or(spans());
+    let format = match (cli.global.log_format, settings.log_format.as_deref()) {
         (Some(format), _) => format,
         (None, None | Some("text")) => LogFormat::Text,
         (None, Some("json")) => LogFormat::Json,
@@ -22,12 +44,54 @@ pub(crate) fn start(global: &Global, settings: &Settings) -> anyhow::Result<()> 
             anyhow::bail!("log-format `{other}` in the configuration: json or text is meant")
         }
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match format {
-        LogFormat::Json => builder.json().init(),
-        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Json => lines
+            .fmt_fields(JsonFields::new())
+            .event_format(JsonLines::new(host.member.clone(), host.namespace.clone()))
+            .boxed(),
+        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
+    };
+    let runs = matches!(cli.command, Command::Serve(_) | Command::Run(_));
+    let endpoint = cli.global.otlp_endpoint.as_deref().or(settings.otlp_endpoint.as_deref());
+    let traces = match endpoint.filter(|_| runs) {
+        None => None,
+        Some(endpoint) => Some(Traces::start(endpoint, host.member.as_deref())?),
+    };
+    tracing_subscriber::registry()
+        .with(lines.with_filter(shown))
+        .with(traces.as_ref().map(Traces::layer))
+        .init();
+    Ok(Guard { _traces: traces })
+}
+
+/// Who logs, where that is more than a command of a moment.
+#[derive(Default)]
+struct Host {
+    member: Option<String>,
+    namespace: Option<String>,
+}
+
+impl Host {
+    fn of(command: &Command, settings: &Settings) -> Self {
+        let Command::Serve(serve) = command else { return Self::default() };
+        let first = |choices: [&Option<String>; 4]| choices.into_iter().find_map(Clone::clone);
+        Self {
+            member: first([
+                &serve.raft_node_id,
+                &settings.raft_node_id,
+                &serve.pod_name,
+                &settings.pod_name,
+            ]),
+            namespace: serve.pod_namespace.clone().or_else(|| settings.pod_namespace.clone()),
+        }
     }
-    Ok(())
+}
+
+/// Spans of our own code that say which inquiry, step or request something belongs to.
+fn spans() -> FilterFn<impl Fn(&tracing::Metadata<'_>) -> bool> {
+    filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with("inquisitor"))
+        .with_max_level_hint(LevelFilter::INFO)
 }
 
 /// The filter that a level or a list of directives stands for.

@@ -70,4 +70,9 @@ impl ServerConfig {
             max_running: 64,
         }
     }
+
+    /// The folder that file substrates are read from: that of the substrate, or else the one of the declared manifests.
+    pub(crate) fn base_dir(&self) -> Option<&std::path::Path> {
+        self.substrate_dir.as_deref().or(self.manifest_dir.as_deref())
+    }
 }

@@ -2,10 +2,12 @@
 //!
 //! Every member reads its own directory and shows it under `/v1/manifests`; the leader alone makes what runs the same.
 //! [`plan`](mod@plan) decides what is to be done and is the place to start reading; [`files`] reads the directory, [`check`] the
-//! manifests, `reconcile` does what the plan says.
+//! manifests, `past` remembers what ran before, `reconcile` and `act` do what the plan says.
 
+mod act;
 mod check;
 mod files;
+mod past;
 mod plan;
 mod reconcile;
 mod watch;

@@ -9,9 +9,12 @@ pub(crate) const MAX_PLUGINS: usize = 200;
 /// The label of the plugins beyond [`MAX_PLUGINS`].
 pub(super) const OTHER: &str = "other";
 
-/// How an attempt may end, for the label `outcome`: `ok` and [`inquisitor_runtime::outcome::Failure::name`].
+/// The outcome of an attempt that brought readings.
+pub(super) const COMPLETED: &str = "completed";
+
+/// How an attempt may end, for the label `outcome`: `completed` and [`inquisitor_runtime::outcome::Failure::name`].
 pub(super) const OUTCOMES: [&str; 18] = [
-    "ok",
+    COMPLETED,
     "invalid-parameters",
     "unavailable",
     "failed",
@@ -131,7 +134,7 @@ mod tests {
             Failure::Host { message: String::new() },
         ];
         let names: BTreeSet<&str> =
-            failures.iter().map(|failure| failure.name()).chain(["ok"]).collect();
+            failures.iter().map(|failure| failure.name()).chain([COMPLETED]).collect();
         assert_eq!(names, BTreeSet::from(OUTCOMES));
     }
 }

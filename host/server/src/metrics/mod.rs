@@ -95,7 +95,7 @@ pub(crate) struct Call<'a> {
     pub(crate) plugin: &'a str,
     /// Its version.
     pub(crate) version: &'a str,
-    /// `ok`, or the name of the failure.
+    /// `completed`, or the name of the failure.
     pub(crate) outcome: &'a str,
     pub(crate) usage: Usage,
     pub(crate) took: Duration,
@@ -219,7 +219,7 @@ impl Instruments {
             labels: PluginLabels::default(),
             executions: add.counters(
                 "inquisitor_instrument_executions_total",
-                "Attempts at steps that called an instrument, by plugin and outcome (ok, or the name of the failure).",
+                "Attempts at steps that called an instrument, by plugin and outcome (completed, or the name of the failure).",
                 &["plugin", "outcome"],
             )?,
             durations: add.histograms(
@@ -245,7 +245,7 @@ impl Instruments {
 
     /// The series of a plugin that is there and has not been called yet.
     fn appear(&self, plugin: &str) {
-        self.executions.with_label_values(&[plugin, "ok"]);
+        self.executions.with_label_values(&[plugin, labels::COMPLETED]);
         self.durations.with_label_values(&[plugin]);
         self.fuel.with_label_values(&[plugin]);
         self.memory.with_label_values(&[plugin]);

@@ -1,5 +1,7 @@
 //! Counting what inquiries say of themselves while they run here.
 
+use std::time::Duration;
+
 use inquisitor_engine::events::{Event, Observer};
 
 use super::{Call, Metrics};
@@ -7,7 +9,19 @@ use super::{Call, Metrics};
 impl Observer for Metrics {
     fn event(&self, _: &str, event: Event) {
         match event {
-            _ => {}
+            Event::Called { plugin, version, outcome, took_ns, usage, .. } => {
+                let took = Duration::from_nanos(took_ns);
+                self.instruments.called(&Call { plugin: &plugin, version: &version, outcome, usage, took });
+            }
+            Event::Missed { rounds, .. } => self.missed.inc_by(rounds),
+            Event::Ended { ending, took_ms } => self.ended(ending.name(), Duration::from_millis(took_ms)),
+            Event::Started { .. }
+            | Event::StepStarted { .. }
+            | Event::StepProgress { .. }
+            | Event::StepLog { .. }
+            | Event::StepRetried { .. }
+            | Event::StepRecorded { .. }
+            | Event::Updated { .. } => {}
         }
     }
 }
