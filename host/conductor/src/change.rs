@@ -1,32 +1,40 @@
 //! Commands as they lie in the log, and their conversion from the engine's.
 //!
-//! What members only keep (plans, records, findings) is JSON made once, by the proposer, and stored byte for byte: a digest
-//! taken of it is the same on every member, whatever version it runs, and applying decodes none of it. JSON because those
-//! types are tagged enums and free-form parameters, which need a self-describing format; measured on a plan of a thousand
+//! What members only keep (plans, records, findings, policies) is JSON made once, by the proposer, and stored byte for byte: a
+//! digest taken of it is the same on every member, whatever version it runs, and applying decodes none of it. JSON because
+//! those types are tagged enums and free-form parameters, which need a self-describing format; measured on a plan of a thousand
 //! steps, CBOR was 27 % smaller and took 1.7 times as long to write and read back. What members decide by lies beside it in
 //! typed fields, as postcard. Readings that are not finite have no JSON; such a command is turned away before it is proposed.
 //!
 //! [`crate::raft::COMMAND_FORMAT`] counts up with every change of these types.
 
 use bytes::Bytes;
+use inquisitor_engine::gating::{Access, Bounds, KeyRecord, Origin, PluginRecord, Tenant};
 use inquisitor_engine::journal::{Abort, BlobDigest, Command, StepRecord, StepResult};
-use inquisitor_ledger::{Entry, FORMAT, Hash, rfc3339};
+use inquisitor_ledger::Hash;
+use inquisitor_manifest::plan::{Action, Plan};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::error::ConductorError;
+use crate::record::{Digest, OriginRow, Rounds, digest, encode};
 
 /// Bytes of one encoded command. A plan of ten thousand steps has about four million; an entry is held in memory and sent
 /// to every member as a whole.
 pub const MAX_COMMAND_BYTES: usize = 32 << 20;
-/// Bytes of an inquiry's id; part of every key.
-pub const MAX_INQUIRY_ID_BYTES: usize = 64;
-/// Reports of one inquiry; all are named in one ledger entry.
-pub const MAX_ARTIFACTS: usize = 64;
 
-/// Bytes of a ledger entry beside texts of any length: names of members, numbers, two digests, the time. Generous.
-const LEDGER_ENTRY_FRAME_BYTES: usize = 1024;
+/// What is proposed: a change, the decision that allowed it, or both. Both are recorded together or not at all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Proposal {
+    /// A change that nobody had to allow.
+    Plain(Change),
+    /// A change that somebody was allowed to make.
+    Authorized(Access, Change),
+    /// A decision that changes nothing.
+    Decided(Access),
+}
 
 /// A command as it lies in the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,13 +44,17 @@ pub(crate) enum Change {
         /// JSON of the plan.
         plan: Bytes,
         facts: PlanFacts,
-        manifest: String,
+        manifest: BlobDigest,
         base_dir: Option<String>,
+        /// JSON of the bounds.
+        bounds: Bytes,
+        origin: OriginRow,
         at: i64,
     },
     Lease {
         inquiry: String,
         step: u32,
+        round: u32,
         attempt: u32,
         executor: String,
         at: i64,
@@ -50,12 +62,24 @@ pub(crate) enum Change {
     Record {
         inquiry: String,
         step: u32,
+        round: u32,
         term: u64,
         attempt: u32,
         /// JSON of the record.
         record: Bytes,
         facts: RecordFacts,
         is_final: bool,
+    },
+    Update {
+        inquiry: String,
+        /// JSON of the finding.
+        finding: Bytes,
+        verdict: String,
+        at: i64,
+    },
+    Cancel {
+        inquiry: String,
+        at: i64,
     },
     Conclude {
         inquiry: String,
@@ -73,19 +97,62 @@ pub(crate) enum Change {
         name: String,
         at: i64,
     },
+    CreateTenant {
+        tenant: TenantFacts,
+        at: i64,
+    },
+    UpdateTenant {
+        tenant: TenantFacts,
+        at: i64,
+    },
+    RemoveTenant {
+        tenant: String,
+        at: i64,
+    },
+    CreateKey {
+        key: KeyRecord,
+        at: i64,
+    },
+    RevokeKey {
+        id: String,
+        at: i64,
+    },
+    InstallPlugin {
+        plugin: PluginRecord,
+        at: i64,
+    },
+    RemovePlugin {
+        digest: String,
+        tenant: Option<String>,
+        at: i64,
+    },
 }
 
-/// What the state machine needs of a plan without decoding it.
+/// What the state machine needs of a submission without decoding it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PlanFacts {
     pub(crate) manifest_id: String,
+    /// SHA-256 of the manifest's text, as the plan says it.
+    pub(crate) manifest_digest: String,
     pub(crate) name: String,
-    pub(crate) tenant: Option<String>,
+    /// The one that the inquiry belongs to, whatever the manifest names.
+    pub(crate) tenant: String,
     pub(crate) kind: Option<String>,
+    pub(crate) tags: Vec<String>,
     pub(crate) steps: u32,
+    /// Where the inquiry is continuous.
+    pub(crate) rounds: Option<Rounds>,
+    /// The components that the plan names, ascending.
+    pub(crate) plugins: Vec<Digest>,
+    /// SHA-256 of the plan's JSON.
+    pub(crate) plan: Digest,
+    /// SHA-256 over all that was submitted, save for the time.
+    pub(crate) content: Digest,
+    /// SHA-256 of the tenant, a zero byte and the idempotency key.
+    pub(crate) idempotency: Option<Digest>,
 }
 
-/// What the ledger says of a record.
+/// What the ledger and the search for unused blobs need of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RecordFacts {
     /// `readings`, the failure's name, or `skipped`.
@@ -94,43 +161,106 @@ pub(crate) struct RecordFacts {
     /// readings lie in the record or in a blob.
     pub(crate) readings: Option<(String, u64)>,
     pub(crate) transcript: Option<BlobDigest>,
+    /// All blobs that it names.
+    pub(crate) blobs: Vec<Digest>,
     pub(crate) ended: i64,
 }
 
-impl Change {
+/// A tenant, with what the state machine decides by beside its policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TenantFacts {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    /// JSON of the policy.
+    pub(crate) policy: Bytes,
+    /// Inquiries that may be unfinished.
+    pub(crate) limit: Option<u32>,
+    pub(crate) created: i64,
+}
+
+impl Proposal {
     /// Converts a command and checks that it can be kept: applying must never fail.
     pub(crate) fn from_command(command: &Command) -> Result<Self, ConductorError> {
-        let change = match command {
-            Command::Submit { inquiry, plan, manifest, base_dir, at } => Self::Submit {
-                inquiry: inquiry.clone(),
-                plan: to_json("the plan", &**plan)?,
-                facts: PlanFacts {
-                    manifest_id: plan.manifest_id.clone(),
-                    name: plan.name.clone(),
-                    tenant: plan.tenant.clone(),
-                    kind: plan.kind.clone(),
-                    steps: number("steps", plan.steps.len())?,
-                },
-                manifest: manifest.clone(),
-                base_dir: base_dir.clone(),
-                at: *at,
-            },
-            Command::Lease { inquiry, step, attempt, executor, at } => Self::Lease {
+        let proposal = match command {
+            Command::Authorized { access, change } => {
+                Self::Authorized((**access).clone(), Change::from_command(change)?)
+            }
+            Command::Decide { access } => Self::Decided((**access).clone()),
+            plain => Self::Plain(Change::from_command(plain)?),
+        };
+        proposal.check()?;
+        Ok(proposal)
+    }
+
+    /// The bytes in the log.
+    pub(crate) fn encode(&self) -> Result<Bytes, ConductorError> {
+        let bytes = postcard::to_stdvec(self).map_err(|error| ConductorError::Command(error.to_string()))?;
+        if bytes.len() > MAX_COMMAND_BYTES {
+            return Err(ConductorError::Command(format!(
+                "{} bytes; at most {MAX_COMMAND_BYTES} are allowed",
+                bytes.len()
+            )));
+        }
+        Ok(bytes.into())
+    }
+
+    /// Reads the bytes in the log.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, ConductorError> {
+        postcard::from_bytes(bytes).map_err(|error| ConductorError::damaged("a command in the log", error))
+    }
+}
+
+impl Change {
+    fn from_command(command: &Command) -> Result<Self, ConductorError> {
+        Ok(match command {
+            Command::Authorized { .. } | Command::Decide { .. } => {
+                return Err(ConductorError::Command(
+                    "a decision stands for one change, not for another decision".into(),
+                ));
+            }
+            Command::Submit { inquiry, plan, manifest, base_dir, bounds, origin, idempotency_key, at } => {
+                let json = to_json("the plan", &**plan)?;
+                let bounds_json = to_json("the bounds", &**bounds)?;
+                let mut facts = PlanFacts::of(plan, &json, bounds)?;
+                facts.idempotency =
+                    idempotency_key.as_deref().map(|key| idempotency(&bounds.tenant, key)).transpose()?;
+                facts.content = content(&facts, manifest, base_dir.as_deref(), &bounds_json, origin)?;
+                Self::Submit {
+                    inquiry: inquiry.clone(),
+                    plan: json,
+                    facts,
+                    manifest: manifest.clone(),
+                    base_dir: base_dir.clone(),
+                    bounds: bounds_json,
+                    origin: origin.into(),
+                    at: *at,
+                }
+            }
+            Command::Lease { inquiry, step, round, attempt, executor, at } => Self::Lease {
                 inquiry: inquiry.clone(),
                 step: number("step", *step)?,
+                round: *round,
                 attempt: *attempt,
                 executor: executor.clone(),
                 at: *at,
             },
-            Command::Record { inquiry, step, token, record, is_final } => Self::Record {
+            Command::Record { inquiry, step, round, token, record, is_final } => Self::Record {
                 inquiry: inquiry.clone(),
                 step: number("step", *step)?,
+                round: *round,
                 term: token.term,
                 attempt: token.attempt,
                 record: to_json("the record", &**record)?,
                 facts: RecordFacts::of(record)?,
                 is_final: *is_final,
             },
+            Command::Update { inquiry, finding, at } => Self::Update {
+                inquiry: inquiry.clone(),
+                finding: to_json("the finding", &**finding)?,
+                verdict: word(&finding.verdict)?,
+                at: *at,
+            },
+            Command::Cancel { inquiry, at } => Self::Cancel { inquiry: inquiry.clone(), at: *at },
             Command::Conclude { inquiry, finding, artifacts, at } => Self::Conclude {
                 inquiry: inquiry.clone(),
                 finding: to_json("the finding", &**finding)?,
@@ -150,179 +280,145 @@ impl Change {
                 .to_owned(),
                 at: *at,
             },
-        };
-        change.check()?;
-        Ok(change)
+            Command::CreateTenant { tenant, at } => {
+                Self::CreateTenant { tenant: TenantFacts::of(tenant)?, at: *at }
+            }
+            Command::UpdateTenant { tenant, at } => {
+                Self::UpdateTenant { tenant: TenantFacts::of(tenant)?, at: *at }
+            }
+            Command::RemoveTenant { tenant, at } => Self::RemoveTenant { tenant: tenant.clone(), at: *at },
+            Command::CreateKey { key, at } => Self::CreateKey { key: (**key).clone(), at: *at },
+            Command::RevokeKey { id, at } => Self::RevokeKey { id: id.clone(), at: *at },
+            Command::InstallPlugin { plugin, at } => {
+                Self::InstallPlugin { plugin: (**plugin).clone(), at: *at }
+            }
+            Command::RemovePlugin { digest, tenant, at } => {
+                Self::RemovePlugin { digest: digest.clone(), tenant: tenant.clone(), at: *at }
+            }
+        })
     }
 
-    /// Refuses what could not be applied or would not fit.
-    fn check(&self) -> Result<(), ConductorError> {
-        let id = self.inquiry();
-        if id.is_empty() || id.len() > MAX_INQUIRY_ID_BYTES || id.chars().any(char::is_control) {
-            return Err(ConductorError::Command(format!(
-                "an inquiry's id has 1 to {MAX_INQUIRY_ID_BYTES} bytes and no control characters"
-            )));
-        }
-        if let Self::Conclude { artifacts, .. } = self
-            && artifacts.len() > MAX_ARTIFACTS
-        {
-            return Err(ConductorError::Command(format!(
-                "{} reports; an inquiry has at most {MAX_ARTIFACTS}",
-                artifacts.len()
-            )));
-        }
-        // JSON needs at most six bytes for one of a text. Where that says too little, the entry itself says it, with the
-        // longest numbers that it could have.
-        if self.ledger_text_bytes() * 6 > inquisitor_ledger::MAX_ENTRY_BYTES - LEDGER_ENTRY_FRAME_BYTES {
-            let longest = inquisitor_ledger::MAX_SAFE_INTEGER;
-            self.ledger_entry(longest, longest)
-                .to_bytes()
-                .map_err(|error| ConductorError::Command(format!("its ledger entry: {error}")))?;
-        }
-        if let Self::Record { facts: RecordFacts { readings: Some((_, count)), .. }, .. } = self
-            && *count > inquisitor_ledger::MAX_SAFE_INTEGER
-        {
-            return Err(ConductorError::Command(format!(
-                "{count} readings are more than the ledger can count"
-            )));
-        }
-        Ok(())
-    }
-
-    /// Bytes of the texts of any length that its ledger entry will hold.
-    fn ledger_text_bytes(&self) -> usize {
-        let rest = match self {
-            Self::Submit { facts, manifest, .. } => {
-                let optional = [&facts.tenant, &facts.kind].map(|text| text.as_ref().map_or(0, String::len));
-                facts.manifest_id.len() + facts.name.len() + manifest.len() + optional.iter().sum::<usize>()
-            }
-            Self::Lease { executor, .. } => executor.len(),
-            Self::Record { facts, .. } => {
-                let readings = facts.readings.as_ref().map_or(0, |(digest, _)| digest.len());
-                facts.outcome.len() + readings + facts.transcript.as_ref().map_or(0, String::len)
-            }
-            Self::Conclude { verdict, artifacts, .. } => {
-                let frame = r#"{"digest":"","name":""},"#.len();
-                verdict.len()
-                    + artifacts.iter().map(|(name, digest)| frame + name.len() + digest.len()).sum::<usize>()
-            }
-            Self::Abort { name, .. } => name.len(),
-        };
-        self.inquiry().len() + rest
-    }
-
-    /// The blobs that it names. They must be stored before it is proposed.
-    pub(crate) fn blobs(command: &Command) -> Vec<&BlobDigest> {
-        match command {
-            Command::Submit { manifest, .. } => vec![manifest],
-            Command::Record { record, .. } => {
-                let readings = match &record.result {
-                    StepResult::Blob { digest, .. } => Some(digest),
-                    StepResult::Inline(_) | StepResult::Failed(_) | StepResult::Skipped { .. } => None,
-                };
-                [readings, record.transcript.as_ref(), record.logs.as_ref(), record.state.as_ref()]
-                    .into_iter()
-                    .flatten()
-                    .collect()
-            }
-            Command::Conclude { artifacts, .. } => artifacts.iter().map(|(_, digest)| digest).collect(),
-            Command::Lease { .. } | Command::Abort { .. } => Vec::new(),
-        }
-    }
-
-    pub(crate) fn inquiry(&self) -> &str {
+    /// The inquiry that it is about, if it is about one.
+    pub(crate) fn inquiry(&self) -> Option<&str> {
         match self {
             Self::Submit { inquiry, .. }
             | Self::Lease { inquiry, .. }
             | Self::Record { inquiry, .. }
+            | Self::Update { inquiry, .. }
+            | Self::Cancel { inquiry, .. }
             | Self::Conclude { inquiry, .. }
-            | Self::Abort { inquiry, .. } => inquiry,
+            | Self::Abort { inquiry, .. } => Some(inquiry),
+            Self::CreateTenant { .. }
+            | Self::UpdateTenant { .. }
+            | Self::RemoveTenant { .. }
+            | Self::CreateKey { .. }
+            | Self::RevokeKey { .. }
+            | Self::InstallPlugin { .. }
+            | Self::RemovePlugin { .. } => None,
         }
     }
+}
 
-    /// The bytes in the log.
-    pub(crate) fn encode(&self) -> Result<Bytes, ConductorError> {
-        let bytes = postcard::to_stdvec(self).map_err(|error| ConductorError::Command(error.to_string()))?;
-        if bytes.len() > MAX_COMMAND_BYTES {
-            return Err(ConductorError::Command(format!(
-                "{} bytes; at most {MAX_COMMAND_BYTES} are allowed",
-                bytes.len()
-            )));
+/// The blobs that a command names. They must be stored before it is proposed.
+pub(crate) fn blobs(command: &Command) -> Vec<&BlobDigest> {
+    match command {
+        Command::Submit { manifest, plan, .. } => {
+            let mut named: Vec<_> = plan.instruments.values().map(|instrument| &instrument.digest).collect();
+            named.sort_unstable();
+            named.dedup();
+            named.push(manifest);
+            named
         }
-        Ok(bytes.into())
+        Command::Record { record, .. } => record_blobs(record).collect(),
+        Command::Conclude { artifacts, .. } => artifacts.iter().map(|(_, digest)| digest).collect(),
+        Command::InstallPlugin { plugin, .. } => vec![&plugin.digest],
+        Command::Authorized { change, .. } => blobs(change),
+        Command::Lease { .. }
+        | Command::Update { .. }
+        | Command::Cancel { .. }
+        | Command::Abort { .. }
+        | Command::Decide { .. }
+        | Command::CreateTenant { .. }
+        | Command::UpdateTenant { .. }
+        | Command::RemoveTenant { .. }
+        | Command::CreateKey { .. }
+        | Command::RevokeKey { .. }
+        | Command::RemovePlugin { .. } => Vec::new(),
     }
+}
 
-    /// Reads the bytes in the log.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, ConductorError> {
-        postcard::from_bytes(bytes).map_err(|error| ConductorError::damaged("a command in the log", error))
-    }
+fn record_blobs(record: &StepRecord) -> impl Iterator<Item = &BlobDigest> {
+    let readings = match &record.result {
+        StepResult::Blob { digest, .. } => Some(digest),
+        StepResult::Inline(_) | StepResult::Failed(_) | StepResult::Skipped { .. } => None,
+    };
+    [readings, record.transcript.as_ref(), record.logs.as_ref(), record.state.as_ref()].into_iter().flatten()
+}
 
-    /// What the ledger says of it once it is accepted. `term` is that of the log entry, the first half of a lease's token.
-    pub(crate) fn ledger_entry(&self, index: u64, term: u64) -> Entry {
-        let (kind, at, body) = match self {
-            Self::Submit { plan, facts, manifest, at, .. } => (
-                "inquiry-submitted",
-                *at,
-                json!({
-                    "plan": Hash::digest(plan),
-                    "manifest": manifest,
-                    "manifest_id": facts.manifest_id,
-                    "name": facts.name,
-                    "tenant": facts.tenant,
-                    "kind": facts.kind,
-                    "steps": facts.steps,
-                }),
-            ),
-            Self::Lease { step, attempt, executor, at, .. } => (
-                "step-leased",
-                *at,
-                json!({ "step": step, "attempt": attempt, "executor": executor, "term": term }),
-            ),
-            Self::Record { step, term, attempt, record, facts, is_final, .. } => (
-                "step-recorded",
-                facts.ended,
-                json!({
-                    "step": step,
-                    "attempt": attempt,
-                    "term": term,
-                    "final": is_final,
-                    "outcome": facts.outcome,
-                    "record": Hash::digest(record),
-                    "readings": facts.readings.as_ref().map(|(digest, _)| digest),
-                    "count": facts.readings.as_ref().map(|(_, count)| count),
-                    "transcript": facts.transcript,
-                }),
-            ),
-            Self::Conclude { finding, verdict, artifacts, at, .. } => (
-                "inquiry-concluded",
-                *at,
-                json!({
-                    "finding": Hash::digest(finding),
-                    "verdict": verdict,
-                    "artifacts": artifacts
-                        .iter()
-                        .map(|(name, digest)| json!({ "name": name, "digest": digest }))
-                        .collect::<Vec<_>>(),
-                }),
-            ),
-            Self::Abort { reason, name, at, .. } => {
-                ("inquiry-aborted", *at, json!({ "reason": name, "detail": Hash::digest(reason) }))
-            }
-        };
-        let body = match body {
-            Value::Object(body) => body,
-            // Each arm above makes an object.
-            _ => Map::new(),
-        };
-        Entry {
-            v: FORMAT,
-            index,
-            kind: kind.to_owned(),
-            time: rfc3339(at),
-            inquiry: self.inquiry().to_owned(),
-            body,
-        }
+impl PlanFacts {
+    /// All but what takes more than the plan to know.
+    fn of(plan: &Plan, json: &[u8], bounds: &Bounds) -> Result<Self, ConductorError> {
+        let mut plugins = plan
+            .instruments
+            .values()
+            .map(|instrument| digest(&instrument.digest))
+            .collect::<Result<Vec<_>, _>>()?;
+        plugins.sort_unstable();
+        plugins.dedup();
+        Ok(Self {
+            manifest_id: plan.manifest_id.clone(),
+            manifest_digest: plan.manifest_digest.clone(),
+            name: plan.name.clone(),
+            tenant: bounds.tenant.clone(),
+            kind: plan.kind.clone(),
+            tags: plan.tags.clone(),
+            steps: number("steps", plan.steps.len())?,
+            rounds: rounds(plan),
+            plugins,
+            plan: Hash::digest(json).0,
+            content: [0; 32],
+            idempotency: None,
+        })
     }
+}
+
+/// A plan is continuous when one of its instruments is observed at an interval; the steps that observe such a one have rounds.
+fn rounds(plan: &Plan) -> Option<Rounds> {
+    let probed = |id: &str| plan.instruments.get(id).is_some_and(|found| found.probe_interval.is_some());
+    if !plan.instruments.values().any(|instrument| instrument.probe_interval.is_some()) {
+        return None;
+    }
+    let observing = plan.steps.iter().enumerate().filter_map(|(position, step)| match &step.action {
+        Action::Observe { instrument, .. } if probed(instrument) => Some(position),
+        _ => None,
+    });
+    Some(Rounds::new(plan.execution.history, observing))
+}
+
+/// Bytes of an idempotency key.
+pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
+
+fn idempotency(tenant: &str, key: &str) -> Result<Digest, ConductorError> {
+    if key.is_empty() || key.len() > MAX_IDEMPOTENCY_KEY_BYTES {
+        return Err(ConductorError::Command(format!(
+            "an idempotency key has 1 to {MAX_IDEMPOTENCY_KEY_BYTES} bytes, this one {}",
+            key.len()
+        )));
+    }
+    let hash = Sha256::new().chain_update(tenant).chain_update([0]).chain_update(key).finalize();
+    Ok(hash.into())
+}
+
+/// SHA-256 over all that was submitted, save for the time.
+fn content(
+    facts: &PlanFacts,
+    manifest: &str,
+    base_dir: Option<&str>,
+    bounds: &[u8],
+    origin: &Origin,
+) -> Result<Digest, ConductorError> {
+    let parts = (facts.plan, manifest, base_dir, bounds, OriginRow::from(origin), facts.idempotency);
+    Ok(Hash::digest(&encode(&parts)?).0)
 }
 
 impl RecordFacts {
@@ -340,7 +436,20 @@ impl RecordFacts {
             outcome: outcome.to_owned(),
             readings,
             transcript: record.transcript.clone(),
+            blobs: record_blobs(record).map(|text| digest(text)).collect::<Result<_, _>>()?,
             ended: record.ended,
+        })
+    }
+}
+
+impl TenantFacts {
+    fn of(tenant: &Tenant) -> Result<Self, ConductorError> {
+        Ok(Self {
+            name: tenant.name.clone(),
+            description: tenant.description.clone(),
+            policy: to_json("the policy", &tenant.policy)?,
+            limit: tenant.policy.rates.unfinished_inquiries,
+            created: tenant.created,
         })
     }
 }
@@ -374,72 +483,145 @@ fn number(what: &str, value: usize) -> Result<u32, ConductorError> {
 
 #[cfg(test)]
 mod tests {
+    use inquisitor_engine::gating::Role;
+
     use super::*;
 
     fn one_of_each() -> Vec<Change> {
+        let bytes = Bytes::from_static;
+        let q = || "q".to_owned();
         vec![
             Change::Submit {
-                inquiry: "q".into(),
-                plan: Bytes::from_static(b"{}"),
+                inquiry: q(),
+                plan: bytes(b"{}"),
                 facts: PlanFacts {
                     manifest_id: "m".into(),
+                    manifest_digest: "cd".into(),
                     name: "n".into(),
-                    tenant: Some("t".into()),
+                    tenant: "t".into(),
                     kind: None,
+                    tags: vec!["g".into()],
                     steps: 300,
+                    rounds: Some(Rounds::new(7, [2])),
+                    plugins: vec![[3; 32]],
+                    plan: [4; 32],
+                    content: [5; 32],
+                    idempotency: Some([6; 32]),
                 },
                 manifest: "ab".into(),
                 base_dir: Some("/d".into()),
+                bounds: bytes(b"{}"),
+                origin: OriginRow::Declared("f".into()),
                 at: -1,
             },
-            Change::Lease { inquiry: "q".into(), step: 1, attempt: 2, executor: "e".into(), at: i64::MAX },
+            Change::Lease { inquiry: q(), step: 1, round: 4, attempt: 2, executor: "e".into(), at: i64::MAX },
             Change::Record {
-                inquiry: "q".into(),
+                inquiry: q(),
                 step: 1,
+                round: 4,
                 term: 3,
                 attempt: 2,
-                record: Bytes::from_static(b"[]"),
+                record: bytes(b"[]"),
                 facts: RecordFacts {
                     outcome: "readings".into(),
                     readings: Some(("cd".into(), 9)),
                     transcript: None,
+                    blobs: vec![[1; 32]],
                     ended: 7,
                 },
                 is_final: true,
             },
+            Change::Update { inquiry: q(), finding: bytes(b"3"), verdict: "VERIFIED".into(), at: 1 },
+            Change::Cancel { inquiry: q(), at: 2 },
             Change::Conclude {
-                inquiry: "q".into(),
-                finding: Bytes::from_static(b"1"),
+                inquiry: q(),
+                finding: bytes(b"1"),
                 verdict: "VERIFIED".into(),
                 artifacts: vec![("a".into(), "ef".into())],
                 at: 0,
             },
-            Change::Abort {
-                inquiry: "q".into(),
-                reason: Bytes::from_static(b"2"),
-                name: "cancelled".into(),
-                at: 5,
+            Change::Abort { inquiry: q(), reason: bytes(b"2"), name: "cancelled".into(), at: 5 },
+            Change::CreateTenant { tenant: tenant(), at: 1 },
+            Change::UpdateTenant { tenant: tenant(), at: 2 },
+            Change::RemoveTenant { tenant: "t".into(), at: 3 },
+            Change::CreateKey {
+                key: KeyRecord {
+                    id: "k".into(),
+                    name: "n".into(),
+                    secret_hash: "ab".into(),
+                    role: Role::Author,
+                    tenant: Some("t".into()),
+                    created: 1,
+                    expires: Some(2),
+                    revoked: None,
+                },
+                at: 4,
             },
+            Change::RevokeKey { id: "k".into(), at: 5 },
+            Change::InstallPlugin {
+                plugin: PluginRecord {
+                    digest: "ab".into(),
+                    name: "echo".into(),
+                    version: "1.0.0".into(),
+                    size: 9,
+                    tenant: None,
+                    uploaded_by: "k".into(),
+                    uploaded: 1,
+                },
+                at: 6,
+            },
+            Change::RemovePlugin { digest: "ab".into(), tenant: Some("t".into()), at: 7 },
         ]
+    }
+
+    fn tenant() -> TenantFacts {
+        TenantFacts {
+            name: "t".into(),
+            description: "d".into(),
+            policy: Bytes::from_static(b"{}"),
+            limit: Some(3),
+            created: 8,
+        }
+    }
+
+    fn access() -> Access {
+        Access {
+            action: "inquiry.submit".into(),
+            resource: "q".into(),
+            tenant: Some("t".into()),
+            key: Some("k".into()),
+            role: Some(Role::Operator),
+            request: "r".into(),
+            allowed: false,
+            reason: Some("because".into()),
+            count: 2,
+            at: 9,
+        }
+    }
+
+    fn proposals() -> Vec<Proposal> {
+        let mut proposals: Vec<Proposal> = one_of_each().into_iter().map(Proposal::Plain).collect();
+        proposals.push(Proposal::Authorized(access(), Change::Cancel { inquiry: "q".into(), at: 2 }));
+        proposals.push(Proposal::Decided(access()));
+        proposals
     }
 
     /// These bytes lie in logs. When they change, `COMMAND_FORMAT` must change too.
     #[test]
     fn the_encoding_is_that_of_format_1() {
         assert_eq!(crate::raft::COMMAND_FORMAT, 1);
-        let encoded: Vec<String> =
-            one_of_each().iter().map(|change| hex::encode(change.encode().unwrap())).collect();
+        let encoded: Vec<String> = proposals().iter().map(|one| hex::encode(one.encode().unwrap())).collect();
         insta::assert_snapshot!(encoded.join("\n"));
     }
 
     #[test]
     fn decoding_gives_back_what_was_encoded_and_refuses_what_was_cut() {
-        for change in one_of_each() {
-            let bytes = change.encode().unwrap();
-            assert_eq!(Change::decode(&bytes).unwrap(), change);
-            assert!(Change::decode(&bytes[..bytes.len() - 1]).is_err());
+        for proposal in proposals() {
+            let bytes = proposal.encode().unwrap();
+            assert_eq!(Proposal::decode(&bytes).unwrap(), proposal);
+            assert!(Proposal::decode(&bytes[..bytes.len() - 1]).is_err());
         }
-        assert!(Change::decode(&[200]).is_err());
+        assert!(Proposal::decode(&[200]).is_err());
     }
 
     #[test]
@@ -450,7 +632,7 @@ mod tests {
             name: "broken".into(),
             at: 0,
         };
-        let error = large.encode().unwrap_err().to_string();
+        let error = Proposal::Plain(large).encode().unwrap_err().to_string();
         assert!(error.contains(&format!("at most {MAX_COMMAND_BYTES} are allowed")), "{error}");
     }
 }

@@ -14,19 +14,23 @@ use inquisitor_ledger::Hash;
 use openraft::error::{InitializeError, RaftError};
 use openraft::{ServerState, SnapshotPolicy};
 use serde::Serialize;
+use tokio::sync::watch;
 
 use crate::blobs::Blobs;
-use crate::change::Change;
+use crate::change::{self, Proposal};
 use crate::database::Store;
 use crate::error::{ConductorError, chain};
 use crate::identity::{Identity, Layout};
+use crate::list::{self, InquiryFilter, Page, Summary};
 use crate::log::{RaftLog, Shared};
 use crate::network::Network;
 use crate::propose::Proposer;
 use crate::raft::{Member, Raft};
-use crate::read::{self, Summary};
+use crate::read;
+use crate::registry::Registry;
 use crate::snapshot;
-use crate::state::{self, StateMachine, blocking};
+use crate::state::{self, Published, StateMachine, blocking};
+use crate::sweep::{self, Swept};
 
 /// Log entries after which a snapshot is made and the log before it purged. A snapshot copies the whole state, so it must not
 /// be frequent. Where entries are large, the log's size asks for one before ([`crate::propose`]).
@@ -107,6 +111,33 @@ pub struct Conductor {
     state: Arc<Store>,
     log: Arc<Shared>,
     blobs: Blobs,
+    published: Published,
+    files: Files,
+}
+
+/// The files whose sizes are told.
+struct Files {
+    log: PathBuf,
+    state: PathBuf,
+}
+
+/// How much is stored on this member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct StoreSizes {
+    /// Entries of the ledger.
+    pub ledger_entries: u64,
+    /// Bytes of the Raft log's file.
+    pub log_bytes: u64,
+    /// Bytes of the applied state's file.
+    pub state_bytes: u64,
+    /// Bytes of all blobs.
+    pub blob_bytes: u64,
+    /// Number of blobs.
+    pub blobs: u64,
+    /// Inquiries that were ever submitted.
+    pub inquiries: u64,
+    /// Inquiries that have not ended.
+    pub unfinished: u64,
 }
 
 impl Conductor {
@@ -126,9 +157,11 @@ impl Conductor {
             let identity = Identity::load(&state, &config.node_name)?;
             let snapshot = layout.snapshots.join(snapshot::CURRENT);
             let machine = StateMachine::new(state.clone(), layout.snapshots)?;
-            Ok((log, state, machine, identity, Blobs::new(layout.blobs), snapshot))
+            let files = Files { log: layout.log, state: layout.state };
+            Ok((log, state, machine, identity, Blobs::open(layout.blobs)?, files, snapshot))
         });
-        let (log_store, state, machine, identity, blobs, snapshot) = opened.await?;
+        let (log_store, state, machine, identity, blobs, files, snapshot) = opened.await?;
+        let published = machine.published();
         let log = log_store.shared();
         let raft_config = Arc::new(raft_config_source.raft(&identity.cluster.to_string())?);
         let raft = Raft::new(identity.node_id, raft_config, Network, log_store, machine)
@@ -136,7 +169,7 @@ impl Conductor {
             .map_err(|error| ConductorError::Consensus(format!("cannot start: {error}")))?;
         lead(&raft, &identity).await?;
         let proposer = Proposer::start(raft.clone(), snapshot);
-        Ok(Self { identity, raft, proposer, state, log, blobs })
+        Ok(Self { identity, raft, proposer, state, log, blobs, published, files })
     }
 
     /// Who this member is.
@@ -194,21 +227,120 @@ impl Conductor {
         })
     }
 
-    /// Inquiries, newest first, at most `limit` (and at most [`crate::MAX_PAGE`]) of those that were submitted before the
-    /// one with the sequence number `before`; from the newest where none is given.
-    ///
-    /// # Errors
-    /// When the state cannot be read.
-    pub async fn inquiries(&self, before: Option<u64>, limit: usize) -> Result<Vec<Summary>, ConductorError> {
-        self.read(move |store| read::list(store, before, limit)).await
+    /// The tenants, keys and uploaded plugins as they are applied here. Costs nothing; ask anew for each request.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.published.registry.borrow().clone()
     }
 
-    /// Canonical bytes of ledger entries from an index on, at most `limit` (and at most [`crate::MAX_PAGE`]).
+    /// Number of ledger entries applied here. Changes once the rows that the entries are about can be read.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.published.ledger.subscribe()
+    }
+
+    /// Inquiries that pass the filter, newest first, at most `limit` (and at most [`crate::MAX_PAGE`]) of those that were
+    /// submitted before the one with the sequence number `before`; from the newest where none is given. A page looks at no
+    /// more than [`crate::MAX_PAGE_SCAN`] inquiries (and less than one slice above it), so it may hold fewer than asked for
+    /// and still say where to go on.
     ///
     /// # Errors
     /// When the state cannot be read.
-    pub async fn ledger_entries(&self, from: u64, limit: usize) -> Result<Vec<Vec<u8>>, ConductorError> {
+    pub async fn inquiries(
+        &self,
+        filter: &InquiryFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<Summary>, ConductorError> {
+        let filter = filter.clone();
+        self.read(move |store| list::list(store, &filter, before, limit)).await
+    }
+
+    /// One inquiry as lists show it; none where there is no such inquiry. Reads one row.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn summary(&self, id: &str) -> Result<Option<Summary>, ConductorError> {
+        let id = id.to_owned();
+        self.read(move |store| list::summary(store, &id)).await
+    }
+
+    /// The inquiries that have not ended and that a file of the directory of declared manifests asked for, oldest first.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn declared(&self) -> Result<Vec<Summary>, ConductorError> {
+        self.read(list::declared).await
+    }
+
+    /// How many inquiries of a tenant have not ended. Reads one row.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn unfinished_of(&self, tenant: &str) -> Result<usize, ConductorError> {
+        let tenant = tenant.to_owned();
+        self.read(move |store| list::unfinished_of(store, &tenant)).await
+    }
+
+    /// Index and canonical bytes of ledger entries from an index on, at most `limit` (and at most [`crate::MAX_PAGE`]).
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn ledger_entries(
+        &self,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Vec<u8>)>, ConductorError> {
         self.read(move |store| read::ledger_entries(store, from, limit)).await
+    }
+
+    /// Index and canonical bytes of the ledger entries of one inquiry from an index on, at most `limit` (and at most
+    /// [`crate::MAX_PAGE`]); none where there is no such inquiry.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn inquiry_entries(
+        &self,
+        id: &str,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Vec<u8>)>, ConductorError> {
+        let id = id.to_owned();
+        self.read(move |store| read::inquiry_entries(store, &id, from, limit)).await
+    }
+
+    /// How much is stored on this member. Cheap enough for every scrape of metrics.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn sizes(&self) -> Result<StoreSizes, ConductorError> {
+        let (log, state, blobs) = (self.files.log.clone(), self.files.state.clone(), self.blobs.totals());
+        self.read(move |store| {
+            let size = |path: &std::path::Path| {
+                std::fs::metadata(path).map(|file| file.len()).map_err(ConductorError::io("read", path))
+            };
+            let counts = read::counts(store)?;
+            Ok(StoreSizes {
+                ledger_entries: counts.ledger_entries,
+                log_bytes: size(&log)?,
+                state_bytes: size(&state)?,
+                blob_bytes: blobs.bytes,
+                blobs: blobs.blobs,
+                inquiries: counts.inquiries,
+                unfinished: counts.unfinished,
+            })
+        })
+        .await
+    }
+
+    /// Deletes the blobs of this member that nothing in the state names and that nobody put or named for `older_than`, which
+    /// is at least [`crate::MIN_SWEEP_AGE`]; also what interrupted writes left behind. Reads the whole state, in slices, on a
+    /// thread of its own.
+    ///
+    /// # Errors
+    /// When the age is too small, this member has not applied all that is in its log, or something cannot be read or removed.
+    pub async fn sweep_blobs(&self, older_than: Duration) -> Result<Swept, ConductorError> {
+        let logged = self.raft.metrics().borrow().last_log_index;
+        let blobs = self.blobs.clone();
+        self.read(move |store| sweep::sweep(store, &blobs, older_than, logged)).await
     }
 
     /// The ledger's checkpoint when it had `size` entries.
@@ -260,7 +392,7 @@ impl Conductor {
         let wrong =
             |message: String| JournalError::Blob { digest: digest.chars().take(80).collect(), message };
         let hash: Hash = digest.parse().map_err(|error| wrong(chain(&error)))?;
-        if self.blobs.has(&hash) {
+        if self.blobs.hold(&hash).map_err(|error| wrong(chain(&error)))? {
             return Ok(());
         }
         Err(wrong("a command names it and it is not stored; put it first".into()))
@@ -332,14 +464,22 @@ async fn lead(raft: &Raft, identity: &Identity) -> Result<(), ConductorError> {
     Ok(())
 }
 
+fn is_large(command: &Command) -> bool {
+    match command {
+        Command::Submit { plan, .. } => plan.steps.len() > LARGE_PLAN,
+        Command::Authorized { change, .. } => is_large(change),
+        _ => false,
+    }
+}
+
 #[async_trait]
 impl Journal for Conductor {
     async fn propose(&self, command: Command) -> Result<Applied, JournalError> {
-        let large = matches!(&command, Command::Submit { plan, .. } if plan.steps.len() > LARGE_PLAN);
-        for digest in Change::blobs(&command) {
+        let large = is_large(&command);
+        for digest in change::blobs(&command) {
             self.check_blob(digest)?;
         }
-        let encode = move || Change::from_command(&command)?.encode();
+        let encode = move || Proposal::from_command(&command)?.encode();
         let change = if large { blocking(encode).await? } else { encode()? };
         self.proposer.propose(change).await
     }
@@ -350,7 +490,7 @@ impl Journal for Conductor {
     }
 
     async fn unfinished(&self) -> Result<Vec<InquiryId>, JournalError> {
-        Ok(self.read(read::unfinished).await?)
+        Ok(self.read(list::unfinished).await?)
     }
 
     async fn checkpoint(&self) -> Result<Checkpoint, JournalError> {

@@ -68,6 +68,9 @@ pub enum ConductorError {
     /// A command has no stored form.
     #[error("the command cannot be stored: {0}")]
     Command(String),
+    /// A sweep was asked to delete what may still be in use.
+    #[error("blobs cannot be swept: {0}")]
+    Sweep(String),
     /// The conductor was shut down.
     #[error("the conductor is shut down")]
     Closed,

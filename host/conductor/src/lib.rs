@@ -9,8 +9,11 @@
 //!
 //! # Where to start reading
 //! - `apply`: what each command changes, and which are refused.
-//! - `change`: commands as they lie in the log; `record` and `rows`: the applied state's rows.
+//! - `change`: commands as they lie in the log; `check`: which can be kept; `entry`: what the ledger says of them.
+//! - `record` and `rows`: the applied state's rows.
 //! - `state`: the state machine and when it is durable; `snapshot`: the state in one file.
+//! - `read`, `list`: one inquiry, the ledger, and lists; `registry`: tenants, keys and plugins in memory.
+//! - `blobs`, `sweep`: what is too large for the log, and which of it nothing names any more.
 //! - `log`, `log_writer`: the Raft log; `propose`: group commit.
 //! - `conductor`: opening, shutting down, and the journal.
 //!
@@ -21,10 +24,13 @@
 mod apply;
 mod blobs;
 mod change;
+mod check;
 mod conductor;
 mod database;
+mod entry;
 mod error;
 mod identity;
+mod list;
 mod log;
 mod log_writer;
 mod network;
@@ -32,15 +38,21 @@ mod propose;
 mod raft;
 mod read;
 mod record;
+mod registry;
 mod rows;
 mod snapshot;
 mod state;
 #[cfg(test)]
 mod storage_tests;
+mod sweep;
 
 pub use blobs::MAX_BLOB_BYTES;
-pub use change::{MAX_ARTIFACTS, MAX_COMMAND_BYTES, MAX_INQUIRY_ID_BYTES};
-pub use conductor::{Conductor, ConductorConfig, RaftStatus};
+pub use change::{MAX_COMMAND_BYTES, MAX_IDEMPOTENCY_KEY_BYTES};
+pub use check::{MAX_ARTIFACTS, MAX_INQUIRY_ID_BYTES};
+pub use conductor::{Conductor, ConductorConfig, RaftStatus, StoreSizes};
 pub use error::ConductorError;
 pub use identity::Identity;
-pub use read::{MAX_PAGE, Summary, SummaryStage};
+pub use list::{InquiryFilter, InquiryState, MAX_PAGE_SCAN, Page, Summary, SummaryStage};
+pub use read::MAX_PAGE;
+pub use registry::Registry;
+pub use sweep::{MIN_SWEEP_AGE, Swept};

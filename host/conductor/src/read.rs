@@ -1,71 +1,26 @@
-//! Reading the applied state: inquiries, the list of them, the ledger.
+//! Reading the applied state: an inquiry, and the ledger.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use inquisitor_engine::journal::{Inquiry, InquiryId, Status, StepRecord, StepState, Token};
-use inquisitor_findings::finding::{Finding, Verdict};
+use inquisitor_engine::journal::{Inquiry, Interim, Status, StepRecord, StepState, Token};
+use inquisitor_findings::finding::Finding;
 use inquisitor_ledger::{
     Checkpoint, Hash, LedgerError, NodeReader, consistency_proof, export_checkpoint_line, inclusion_proof,
     leaf_hash, root_at,
 };
-use serde::Serialize;
 
 use crate::database::Store;
 use crate::error::ConductorError;
-use crate::record::{EndRow, InquiryRow, RecordRow, Stage, StepRow, decode, decode_json};
-use crate::rows::{ReadRows, Table, View, inquiry_prefix, node_key, prefix_end};
+use crate::record::{EndRow, InquiryRow, PlanRow, RecordRow, Stage, StepRow, decode, decode_json};
+use crate::rows::{ReadRows, Table, View, inquiry_prefix, node_key, number_of, numbered_key, prefix_end};
 use crate::state::Head;
 
 /// Inquiries or ledger entries that one call returns at most; for more, ask again from where it ended.
 pub const MAX_PAGE: usize = 1000;
 
-/// An inquiry in the list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Summary {
-    /// Identifier.
-    pub id: InquiryId,
-    /// Position in the order of submission, from 0; where to continue the list.
-    pub sequence: u64,
-    /// The manifest's id.
-    pub manifest_id: String,
-    /// The manifest's name.
-    pub name: String,
-    /// The tenant, if one is named.
-    pub tenant: Option<String>,
-    /// The type of inquiry, if one is named.
-    pub kind: Option<String>,
-    /// When it was submitted, nanoseconds since the Unix epoch.
-    pub submitted: i64,
-    /// Steps of the plan.
-    pub steps: u32,
-    /// Steps that have their final record.
-    pub recorded: u32,
-    /// How far it is.
-    pub stage: SummaryStage,
-}
-
-/// How far an inquiry in the list is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "status", rename_all = "snake_case")]
-pub enum SummaryStage {
-    /// Steps are running or wait.
-    Running,
-    /// Ended with a finding.
-    Concluded {
-        /// The answer in a word.
-        verdict: Verdict,
-        /// When, nanoseconds since the Unix epoch.
-        at: i64,
-    },
-    /// Ended without a finding.
-    Aborted {
-        /// Why in a word: `cancelled`, `timed-out`, `preflight` or `broken`.
-        reason: String,
-        /// When, nanoseconds since the Unix epoch.
-        at: i64,
-    },
-}
+/// An entry's index and canonical bytes.
+type Entry = (u64, Vec<u8>);
 
 pub(crate) fn inquiry(store: &Store, id: &str) -> Result<Option<Inquiry>, ConductorError> {
     let view = View::new(store)?;
@@ -74,15 +29,35 @@ pub(crate) fn inquiry(store: &Store, id: &str) -> Result<Option<Inquiry>, Conduc
     let plan = view
         .get(Table::Plans, id.as_bytes())?
         .ok_or_else(|| ConductorError::damaged("the state", format!("inquiry {id} has no plan")))?;
+    let plan: PlanRow = decode("a plan", &plan)?;
     Ok(Some(Inquiry {
         id: id.to_owned(),
-        plan: decode_json("a plan", &plan)?,
+        plan: decode_json("a plan", &plan.plan)?,
         manifest: row.manifest,
-        base_dir: row.base_dir,
+        base_dir: plan.base_dir,
+        bounds: decode_json("the bounds of an inquiry", &plan.bounds)?,
+        origin: row.origin.into(),
         submitted: row.submitted,
+        cancel_requested: row.cancel_requested,
+        interim: interim(&view, id, &row.stage)?,
         status: status(&view, id, &row.stage)?,
         steps: steps(&view, id)?,
     }))
+}
+
+fn interim(view: &View<'_>, id: &str, stage: &Stage) -> Result<Option<Interim>, ConductorError> {
+    if *stage != Stage::Running {
+        return Ok(None);
+    }
+    match view.get(Table::Ends, id.as_bytes())?.map(|end| decode("a finding", &end)).transpose()? {
+        Some(EndRow::Interim { finding, at }) => {
+            Ok(Some(Interim { finding: decode_json("a finding", &finding)?, at }))
+        }
+        Some(EndRow::Concluded { .. } | EndRow::Aborted { .. }) => {
+            Err(ConductorError::damaged("the state", format!("inquiry {id} runs and has ended")))
+        }
+        None => Ok(None),
+    }
 }
 
 fn status(view: &View<'_>, id: &str, stage: &Stage) -> Result<Status, ConductorError> {
@@ -99,28 +74,46 @@ fn status(view: &View<'_>, id: &str, stage: &Stage) -> Result<Status, ConductorE
             Status::Concluded { finding: Box::new(finding), artifacts, at }
         }
         EndRow::Aborted { reason } => Status::Aborted { reason: decode_json("a reason", &reason)?, at },
+        EndRow::Interim { .. } => {
+            return Err(ConductorError::damaged(
+                "the state",
+                format!("inquiry {id} has ended without an end"),
+            ));
+        }
     })
 }
 
 fn steps(view: &View<'_>, id: &str) -> Result<BTreeMap<usize, StepState>, ConductorError> {
     let prefix = inquiry_prefix(id);
-    let end = prefix_end(&prefix);
     let mut steps = BTreeMap::new();
-    for (key, value) in view.range(Table::Steps, &prefix, &end, usize::MAX, false)? {
+    for (key, value) in view.starting_with(Table::Steps, &prefix, usize::MAX)? {
         let row: StepRow = decode("a step", &value)?;
-        let token = Token { term: row.term, attempt: row.attempt };
-        let state = StepState { token, executor: row.executor, earlier: Vec::new(), record: None };
-        steps.insert(step_of(&key, prefix.len())?, state);
+        let state = StepState {
+            token: Token { term: row.term, attempt: row.attempt },
+            executor: row.executor,
+            round: row.round,
+            missed: row.missed,
+            earlier: Vec::new(),
+            record: None,
+            history: Vec::new(),
+        };
+        steps.insert(number_at(&key, prefix.len())? as usize, state);
     }
-    // By step and attempt, so the earlier attempts come in their order.
-    for (key, value) in view.range(Table::Records, &prefix, &end, usize::MAX, false)? {
+    // By step, round and attempt, so all come in their order.
+    for (key, value) in view.starting_with(Table::Records, &prefix, usize::MAX)? {
         let row: RecordRow = decode("a record", &value)?;
-        let record: StepRecord = decode_json("a record", &row.json)?;
-        let step = step_of(&key, prefix.len())?;
+        let step = number_at(&key, prefix.len())? as usize;
+        let round = number_at(&key, prefix.len() + 4)?;
         let state = steps.get_mut(&step).ok_or_else(|| {
             ConductorError::damaged("the state", format!("step {step} was recorded without a lease"))
         })?;
-        if row.is_final {
+        if round != state.round && !row.is_final {
+            continue;
+        }
+        let record: StepRecord = decode_json("a record", &row.json)?;
+        if round != state.round {
+            state.history.push((round, record));
+        } else if row.is_final {
             state.record = Some(record);
         } else {
             state.earlier.push(record);
@@ -129,68 +122,40 @@ fn steps(view: &View<'_>, id: &str) -> Result<BTreeMap<usize, StepState>, Conduc
     Ok(steps)
 }
 
-fn step_of(key: &[u8], prefix: usize) -> Result<usize, ConductorError> {
-    match key.get(prefix..prefix + 4) {
-        Some([a, b, c, d]) => Ok(u32::from_be_bytes([*a, *b, *c, *d]) as usize),
-        _ => Err(ConductorError::damaged("the state", "a step's key is too short")),
+fn number_at(key: &[u8], at: usize) -> Result<u32, ConductorError> {
+    match key.get(at..).and_then(<[u8]>::first_chunk) {
+        Some(bytes) => Ok(u32::from_be_bytes(*bytes)),
+        None => Err(ConductorError::damaged("the state", "a step's key is too short")),
     }
-}
-
-pub(crate) fn unfinished(store: &Store) -> Result<Vec<InquiryId>, ConductorError> {
-    let rows = View::new(store)?.range(Table::Unfinished, &[], &[u8::MAX; 9], usize::MAX, false)?;
-    rows.into_iter().map(|(_, id)| text(id)).collect()
-}
-
-/// Newest first, those before `before` in the order of submission.
-pub(crate) fn list(store: &Store, before: Option<u64>, limit: usize) -> Result<Vec<Summary>, ConductorError> {
-    let view = View::new(store)?;
-    let to = before.map_or_else(|| vec![u8::MAX; 9], |sequence| sequence.to_be_bytes().to_vec());
-    let rows = view.range(Table::Order, &[], &to, limit.min(MAX_PAGE), true)?;
-    rows.into_iter().map(|(_, id)| summary(&view, text(id)?)).collect()
-}
-
-fn summary(view: &View<'_>, id: InquiryId) -> Result<Summary, ConductorError> {
-    let row = view.get(Table::Inquiries, id.as_bytes())?.ok_or_else(|| {
-        ConductorError::damaged("the state", format!("inquiry {id} is listed and not there"))
-    })?;
-    let row: InquiryRow = decode("an inquiry", &row)?;
-    let stage = match row.stage {
-        Stage::Running => SummaryStage::Running,
-        Stage::Concluded { verdict, at } => {
-            let verdict = serde_json::from_value(serde_json::Value::String(verdict))
-                .map_err(|error| ConductorError::damaged("a verdict", error))?;
-            SummaryStage::Concluded { verdict, at }
-        }
-        Stage::Aborted { reason, at } => SummaryStage::Aborted { reason, at },
-    };
-    Ok(Summary {
-        id,
-        sequence: row.sequence,
-        manifest_id: row.manifest_id,
-        name: row.name,
-        tenant: row.tenant,
-        kind: row.kind,
-        submitted: row.submitted,
-        steps: row.steps,
-        recorded: row.recorded,
-        stage,
-    })
-}
-
-fn text(bytes: Vec<u8>) -> Result<String, ConductorError> {
-    String::from_utf8(bytes).map_err(|error| ConductorError::damaged("an inquiry's id", error))
 }
 
 pub(crate) fn head(store: &Store) -> Result<Head, ConductorError> {
     Head::read(&View::new(store)?)
 }
 
+/// Numbers of things, each known without walking.
+pub(crate) struct Counts {
+    pub(crate) ledger_entries: u64,
+    pub(crate) inquiries: u64,
+    pub(crate) unfinished: u64,
+}
+
+pub(crate) fn counts(store: &Store) -> Result<Counts, ConductorError> {
+    let view = View::new(store)?;
+    let head = Head::read(&view)?;
+    Ok(Counts {
+        ledger_entries: head.size,
+        inquiries: head.next_sequence,
+        unfinished: view.count(Table::Unfinished)?,
+    })
+}
+
 pub(crate) fn checkpoint(store: &Store) -> Result<Checkpoint, ConductorError> {
     Ok(head(store)?.ledger()?.checkpoint())
 }
 
-/// Canonical bytes of entries from an index on.
-pub(crate) fn ledger_entries(store: &Store, from: u64, limit: usize) -> Result<Vec<Vec<u8>>, ConductorError> {
+/// Index and canonical bytes of entries from an index on.
+pub(crate) fn ledger_entries(store: &Store, from: u64, limit: usize) -> Result<Vec<Entry>, ConductorError> {
     let rows = View::new(store)?.range(
         Table::Ledger,
         &from.to_be_bytes(),
@@ -198,7 +163,28 @@ pub(crate) fn ledger_entries(store: &Store, from: u64, limit: usize) -> Result<V
         limit.min(MAX_PAGE),
         false,
     )?;
-    Ok(rows.into_iter().map(|(_, entry)| entry).collect())
+    rows.into_iter().map(|(key, entry)| Ok((number_of(&key)?, entry))).collect()
+}
+
+/// Index and canonical bytes of an inquiry's entries from an index on.
+pub(crate) fn inquiry_entries(
+    store: &Store,
+    id: &str,
+    from: u64,
+    limit: usize,
+) -> Result<Vec<Entry>, ConductorError> {
+    let view = View::new(store)?;
+    let end = prefix_end(&inquiry_prefix(id));
+    let keys = view.range(Table::Entries, &numbered_key(&[id], from), &end, limit.min(MAX_PAGE), false)?;
+    keys.into_iter()
+        .map(|(key, _)| {
+            let index = number_of(&key)?;
+            let entry = view.get(Table::Ledger, &index.to_be_bytes())?;
+            let entry = entry
+                .ok_or_else(|| ConductorError::damaged("the ledger", format!("entry {index} is missing")))?;
+            Ok((index, entry))
+        })
+        .collect()
 }
 
 impl NodeReader for View<'_> {
@@ -251,7 +237,7 @@ pub(crate) fn export(store: &Store, out: &mut dyn Write) -> Result<Checkpoint, C
             return Err(ConductorError::damaged("the ledger", format!("entry {next} is missing")));
         }
         next += entries.len() as u64;
-        for entry in entries {
+        for (_, entry) in entries {
             out.write_all(&entry).map_err(failed())?;
             out.write_all(b"\n").map_err(failed())?;
         }

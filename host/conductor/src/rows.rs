@@ -4,8 +4,13 @@
 //! the reads need them: numbers are big-endian, and an inquiry's rows lie together behind its id and a zero byte, which no
 //! id holds.
 
+use std::cell::OnceCell;
+
 use inquisitor_ledger::Hash;
-use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use redb::{
+    ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableError,
+    WriteTransaction,
+};
 use sha2::{Digest, Sha256};
 
 use crate::database::Store;
@@ -17,29 +22,51 @@ use crate::error::ConductorError;
 pub(crate) enum Table {
     /// Position in the log, membership, ledger's edge, hash of the state; by name.
     Meta = 0,
-    /// What is known of an inquiry beside its plan; by id.
+    /// What changes of an inquiry and what lists show; by id.
     Inquiries = 1,
-    /// Plans as JSON; by id.
+    /// Plans as JSON, and what else of a submission only running it needs; by id.
     Plans = 2,
-    /// Findings and reasons of ended inquiries; by id.
+    /// Findings and reasons of ended inquiries, the last finding of continuous ones; by id.
     Ends = 3,
     /// The last lease of each step; by id and step.
     Steps = 4,
-    /// How attempts ended; by id, step and attempt.
+    /// How attempts ended; by id, step, round and attempt.
     Records = 5,
     /// Ids in the order of submission; by sequence number.
     Order = 6,
-    /// Ids of inquiries that have not ended; by sequence number.
+    /// Inquiries that have not ended, and what holds only until they do; by sequence number.
     Unfinished = 7,
     /// The ledger's entries; by index.
     Ledger = 8,
     /// The ledger's complete subtrees of two leaves and more; by level and index.
     Nodes = 9,
+    /// Which ledger entries an inquiry has: no values; by id and index.
+    Entries = 10,
+    /// Ids in the order of submission; by tenant and sequence number.
+    TenantOrder = 11,
+    /// How many inquiries of a tenant have not ended, and how many may be so; by tenant.
+    TenantUse = 12,
+    /// Inquiries that have not ended; by tenant, the manifest's id and sequence number.
+    ManifestUse = 13,
+    /// Inquiries that have not ended; by plugin, tenant and sequence number.
+    PluginUse = 14,
+    /// What a submission's key made; by the SHA-256 of tenant and key.
+    Idempotency = 15,
+    /// Tenants and their policies; by name.
+    Tenants = 16,
+    /// Keys; by id.
+    Keys = 17,
+    /// Ids of keys; by the hash of the secret.
+    KeyHashes = 18,
+    /// Uploaded plugins; by tenant and digest.
+    Plugins = 19,
+    /// Digests of uploaded plugins; by tenant, name and version.
+    Versions = 20,
 }
 
 impl Table {
     /// All of them, in the order of their numbers, which are part of the snapshot's format.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Meta,
         Self::Inquiries,
         Self::Plans,
@@ -50,7 +77,23 @@ impl Table {
         Self::Unfinished,
         Self::Ledger,
         Self::Nodes,
+        Self::Entries,
+        Self::TenantOrder,
+        Self::TenantUse,
+        Self::ManifestUse,
+        Self::PluginUse,
+        Self::Idempotency,
+        Self::Tenants,
+        Self::Keys,
+        Self::KeyHashes,
+        Self::Plugins,
+        Self::Versions,
     ];
+
+    /// Whether the [`Registry`](crate::registry::Registry) shows its rows.
+    fn is_registry(self) -> bool {
+        matches!(self, Self::Tenants | Self::Keys | Self::Plugins)
+    }
 
     pub(crate) fn definition(self) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
         TableDefinition::new(match self {
@@ -64,15 +107,34 @@ impl Table {
             Self::Unfinished => "unfinished",
             Self::Ledger => "ledger",
             Self::Nodes => "nodes",
+            Self::Entries => "entries",
+            Self::TenantOrder => "tenant-order",
+            Self::TenantUse => "tenant-use",
+            Self::ManifestUse => "manifest-use",
+            Self::PluginUse => "plugin-use",
+            Self::Idempotency => "idempotency",
+            Self::Tenants => "tenants",
+            Self::Keys => "keys",
+            Self::KeyHashes => "key-hashes",
+            Self::Plugins => "plugins",
+            Self::Versions => "versions",
         })
     }
 }
 
 /// Key of everything of one inquiry in the tables that have several rows for it.
 pub(crate) fn inquiry_prefix(inquiry: &str) -> Vec<u8> {
-    let mut key = Vec::with_capacity(inquiry.len() + 9);
-    key.extend_from_slice(inquiry.as_bytes());
-    key.push(0);
+    text_key(&[inquiry])
+}
+
+/// Texts, each with a zero byte behind it, which none of them holds.
+pub(crate) fn text_key(texts: &[&str]) -> Vec<u8> {
+    // Room for a number behind them.
+    let mut key = Vec::with_capacity(texts.iter().map(|text| text.len() + 1).sum::<usize>() + 12);
+    for text in texts {
+        key.extend_from_slice(text.as_bytes());
+        key.push(0);
+    }
     key
 }
 
@@ -83,10 +145,47 @@ pub(crate) fn step_key(inquiry: &str, step: u32) -> Vec<u8> {
     key
 }
 
-/// Key of an attempt's record.
-pub(crate) fn record_key(inquiry: &str, step: u32, attempt: u32) -> Vec<u8> {
+/// Key of everything that was recorded in a round of a step.
+pub(crate) fn round_key(inquiry: &str, step: u32, round: u32) -> Vec<u8> {
     let mut key = step_key(inquiry, step);
+    key.extend_from_slice(&round.to_be_bytes());
+    key
+}
+
+/// Key of an attempt's record.
+pub(crate) fn record_key(inquiry: &str, step: u32, round: u32, attempt: u32) -> Vec<u8> {
+    let mut key = round_key(inquiry, step, round);
     key.extend_from_slice(&attempt.to_be_bytes());
+    key
+}
+
+/// Key of something numbered that belongs to some texts.
+pub(crate) fn numbered_key(texts: &[&str], number: u64) -> Vec<u8> {
+    let mut key = text_key(texts);
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// Key of everything that uses a plugin on behalf of a tenant, or of anybody.
+pub(crate) fn plugin_use_prefix(plugin: &[u8; 32], tenant: Option<&str>) -> Vec<u8> {
+    let mut key = plugin.to_vec();
+    if let Some(tenant) = tenant {
+        key.extend_from_slice(&text_key(&[tenant]));
+    }
+    key
+}
+
+/// Key of the inquiry with this sequence number as a user of a plugin.
+pub(crate) fn plugin_use_key(plugin: &[u8; 32], tenant: &str, sequence: u64) -> Vec<u8> {
+    let mut key = plugin_use_prefix(plugin, Some(tenant));
+    key.extend_from_slice(&sequence.to_be_bytes());
+    key
+}
+
+/// Key of an uploaded plugin. Everybody's are under the empty name, which no tenant has.
+pub(crate) fn plugin_key(tenant: Option<&str>, digest: &str) -> Vec<u8> {
+    let mut key = text_key(&[tenant.unwrap_or_default()]);
+    key.extend_from_slice(digest.as_bytes());
     key
 }
 
@@ -98,13 +197,26 @@ pub(crate) fn node_key(level: u8, index: u64) -> [u8; 9] {
     key
 }
 
-/// The end of the keys that start with a prefix, exclusive. The prefix ends in a byte below 255.
+/// The last eight bytes of a key as a number.
+pub(crate) fn number_of(key: &[u8]) -> Result<u64, ConductorError> {
+    match key.last_chunk() {
+        Some(bytes) => Ok(u64::from_be_bytes(*bytes)),
+        None => Err(ConductorError::damaged("the state", "a key is too short")),
+    }
+}
+
+/// The end of the keys that start with a prefix, exclusive.
 pub(crate) fn prefix_end(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();
-    if let Some(last) = end.last_mut() {
-        *last += 1;
+    while let Some(last) = end.last_mut() {
+        if *last < u8::MAX {
+            *last += 1;
+            return end;
+        }
+        end.pop();
     }
-    end
+    // Longer than every key.
+    vec![u8::MAX; 256]
 }
 
 /// A table open for reading.
@@ -128,6 +240,18 @@ pub(crate) trait ReadRows {
         limit: usize,
         backwards: bool,
     ) -> Result<Vec<Row>, ConductorError>;
+    /// Number of rows; known without walking.
+    fn count(&self, table: Table) -> Result<u64, ConductorError>;
+
+    /// Whether there is a row.
+    fn has(&self, table: Table, key: &[u8]) -> Result<bool, ConductorError> {
+        Ok(self.get(table, key)?.is_some())
+    }
+
+    /// The rows whose keys begin so, in order, at most `limit`.
+    fn starting_with(&self, table: Table, prefix: &[u8], limit: usize) -> Result<Vec<Row>, ConductorError> {
+        self.range(table, prefix, &prefix_end(prefix), limit, false)
+    }
 }
 
 /// The rows as they were when the transaction began.
@@ -186,6 +310,13 @@ impl ReadRows for View<'_> {
             Some(open) => collect(self.store, &open, from, to, limit, backwards),
         }
     }
+
+    fn count(&self, table: Table) -> Result<u64, ConductorError> {
+        match self.open(table)? {
+            None => Ok(0),
+            Some(open) => open.len().map_err(self.store.error()),
+        }
+    }
 }
 
 fn collect(
@@ -208,24 +339,47 @@ fn collect(
     }
 }
 
-/// All tables open for writing, and a hash over what one log entry writes.
+/// A row of a table that the registry shows: written, or removed.
+pub(crate) type RegistryChange = (Table, Vec<u8>, Option<Vec<u8>>);
+
+/// A table open for writing.
+type WriteTable<'txn> = redb::Table<'txn, &'static [u8], &'static [u8]>;
+
+/// The tables for writing, and a hash over what one log entry writes.
 pub(crate) struct Writer<'txn> {
     store: &'txn Store,
-    tables: Vec<redb::Table<'txn, &'static [u8], &'static [u8]>>,
+    transaction: &'txn WriteTransaction,
+    // Opened when first used: most batches touch half of them, and each that is open costs at the commit.
+    tables: [OnceCell<WriteTable<'txn>>; Table::ALL.len()],
     hasher: Sha256,
     written: usize,
+    registry: Vec<RegistryChange>,
 }
 
 impl<'txn> Writer<'txn> {
-    pub(crate) fn new(
-        store: &'txn Store,
-        transaction: &'txn WriteTransaction,
-    ) -> Result<Self, ConductorError> {
-        let tables = Table::ALL
-            .iter()
-            .map(|table| transaction.open_table(table.definition()).map_err(store.error()))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { store, tables, hasher: Sha256::new(), written: 0 })
+    pub(crate) fn new(store: &'txn Store, transaction: &'txn WriteTransaction) -> Self {
+        Self {
+            store,
+            transaction,
+            tables: [const { OnceCell::new() }; Table::ALL.len()],
+            hasher: Sha256::new(),
+            written: 0,
+            registry: Vec::new(),
+        }
+    }
+
+    fn table(&self, table: Table) -> Result<&WriteTable<'txn>, ConductorError> {
+        let cell = &self.tables[table as usize];
+        if let Some(open) = cell.get() {
+            return Ok(open);
+        }
+        let open = self.transaction.open_table(table.definition()).map_err(self.store.error())?;
+        Ok(cell.get_or_init(|| open))
+    }
+
+    fn table_mut(&mut self, table: Table) -> Result<&mut WriteTable<'txn>, ConductorError> {
+        self.table(table)?;
+        self.tables[table as usize].get_mut().ok_or(ConductorError::Closed)
     }
 
     /// Writes a row and counts it into the entry's hash.
@@ -234,6 +388,9 @@ impl<'txn> Writer<'txn> {
         for part in [key, value] {
             self.hasher.update((part.len() as u64).to_be_bytes());
             self.hasher.update(part);
+        }
+        if table.is_registry() {
+            self.registry.push((table, key.to_vec(), Some(value.to_vec())));
         }
         self.put_quietly(table, key, value)
     }
@@ -246,7 +403,8 @@ impl<'txn> Writer<'txn> {
         value: &[u8],
     ) -> Result<(), ConductorError> {
         self.written += key.len() + value.len();
-        self.tables[table as usize].insert(key, value).map_err(self.store.error())?;
+        let failed = self.store.error();
+        self.table_mut(table)?.insert(key, value).map_err(failed)?;
         Ok(())
     }
 
@@ -255,7 +413,11 @@ impl<'txn> Writer<'txn> {
         self.hasher.update([0, table as u8]);
         self.hasher.update((key.len() as u64).to_be_bytes());
         self.hasher.update(key);
-        self.tables[table as usize].remove(key).map_err(self.store.error())?;
+        if table.is_registry() {
+            self.registry.push((table, key.to_vec(), None));
+        }
+        let failed = self.store.error();
+        self.table_mut(table)?.remove(key).map_err(failed)?;
         Ok(())
     }
 
@@ -268,11 +430,16 @@ impl<'txn> Writer<'txn> {
     pub(crate) fn written(&self) -> usize {
         self.written
     }
+
+    /// What was changed of the registry since the last call.
+    pub(crate) fn take_registry(&mut self) -> Vec<RegistryChange> {
+        std::mem::take(&mut self.registry)
+    }
 }
 
 impl ReadRows for Writer<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, ConductorError> {
-        let value = self.tables[table as usize].get(key).map_err(self.store.error())?;
+        let value = self.table(table)?.get(key).map_err(self.store.error())?;
         Ok(value.map(|value| value.value().to_vec()))
     }
 
@@ -284,6 +451,10 @@ impl ReadRows for Writer<'_> {
         limit: usize,
         backwards: bool,
     ) -> Result<Vec<Row>, ConductorError> {
-        collect(self.store, &self.tables[table as usize], from, to, limit, backwards)
+        collect(self.store, self.table(table)?, from, to, limit, backwards)
+    }
+
+    fn count(&self, table: Table) -> Result<u64, ConductorError> {
+        self.table(table)?.len().map_err(self.store.error())
     }
 }

@@ -253,7 +253,7 @@ pub(crate) fn install(
         for table in Table::ALL {
             transaction.delete_table(table.definition()).map_err(store.error())?;
         }
-        let mut rows = Writer::new(store, transaction)?;
+        let mut rows = Writer::new(store, transaction);
         let (mut reader, _) = Reader::new(file)?;
         while let Some((table, (key, value))) = reader.row()? {
             rows.put_quietly(table, &key, &value)?;

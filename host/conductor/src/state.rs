@@ -17,15 +17,17 @@ use openraft::storage::RaftStateMachine;
 use openraft::{EntryPayload, OptionalSend};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 
 use crate::apply::{Progress, apply};
-use crate::change::Change;
+use crate::change::Proposal;
 use crate::database::{Commit, Store};
 use crate::error::{ConductorError, state_error};
 use crate::raft::{
     Answers, COMMAND_FORMAT, Entry, LogId, Snapshot, SnapshotMeta, StorageError, StoredMembership, TypeConfig,
 };
 use crate::record::{decode, encode};
+use crate::registry::Registry;
 use crate::rows::{ReadRows, Table, View, Writer};
 use crate::snapshot::{self, Builder};
 
@@ -50,10 +52,11 @@ pub(crate) struct Head {
     /// Hash of the state; see [`Head::step`].
     pub(crate) state_hash: Hash,
     /// Number of ledger entries.
-    size: u64,
+    pub(crate) size: u64,
     /// The ledger's complete subtrees, largest first.
     peaks: Vec<Hash>,
-    next_sequence: u64,
+    /// Number of inquiries that were ever submitted.
+    pub(crate) next_sequence: u64,
 }
 
 impl Head {
@@ -112,14 +115,49 @@ pub(crate) struct StateMachine {
     store: Arc<Store>,
     snapshots: PathBuf,
     head: Head,
+    published: Published,
     unsynced_batches: u32,
     unsynced_bytes: usize,
 }
 
+/// What others may watch of the applied state. Changes once the rows that it is about can be read.
+#[derive(Clone)]
+pub(crate) struct Published {
+    /// Number of ledger entries.
+    pub(crate) ledger: watch::Sender<u64>,
+    pub(crate) registry: watch::Sender<Arc<Registry>>,
+}
+
+impl Published {
+    fn load(store: &Store) -> Result<(Head, Registry), ConductorError> {
+        let view = View::new(store)?;
+        let head = Head::read(&view)?;
+        let registry = Registry::load(&view, head.size)?;
+        Ok((head, registry))
+    }
+
+    fn set(&self, size: u64, registry: Option<Registry>) {
+        // The registry first: whoever is woken by the ledger finds what the entries speak of.
+        if let Some(registry) = registry {
+            self.registry.send_replace(Arc::new(registry));
+        }
+        self.ledger.send_if_modified(|there| std::mem::replace(there, size) != size);
+    }
+}
+
 impl StateMachine {
     pub(crate) fn new(store: Arc<Store>, snapshots: PathBuf) -> Result<Self, ConductorError> {
-        let head = Head::read(&View::new(&store)?)?;
-        Ok(Self { store, snapshots, head, unsynced_batches: 0, unsynced_bytes: 0 })
+        let (head, registry) = Published::load(&store)?;
+        let published = Published {
+            ledger: watch::Sender::new(head.size),
+            registry: watch::Sender::new(Arc::new(registry)),
+        };
+        Ok(Self { store, snapshots, head, published, unsynced_batches: 0, unsynced_bytes: 0 })
+    }
+
+    /// What others may watch.
+    pub(crate) fn published(&self) -> Published {
+        self.published.clone()
     }
 
     /// Whether the transaction with these entries has to be synced.
@@ -140,8 +178,8 @@ impl StateMachine {
 
         let mut head = self.head.clone();
         let mut progress = head.progress()?;
-        let (answers, written) = self.store.write(commit, |transaction| {
-            let mut rows = Writer::new(&self.store, transaction)?;
+        let (answers, written, changes) = self.store.write(commit, |transaction| {
+            let mut rows = Writer::new(&self.store, transaction);
             let mut answers = Vec::with_capacity(entries.len());
             for entry in entries {
                 answers.push(apply_entry(&mut rows, &mut progress, &entry)?);
@@ -152,9 +190,16 @@ impl StateMachine {
             head.peaks = progress.ledger.peaks().to_vec();
             head.next_sequence = progress.next_sequence;
             rows.put_quietly(Table::Meta, HEAD, &encode(&head)?)?;
-            Ok((answers, rows.written()))
+            Ok((answers, rows.written(), rows.take_registry()))
         })?;
         self.head = head;
+        let registry = if changes.is_empty() {
+            None
+        } else {
+            let before = self.published.registry.borrow().clone();
+            Some(before.changed(changes, self.head.size)?)
+        };
+        self.published.set(self.head.size, registry);
         if sync {
             self.unsynced_batches = 0;
             self.unsynced_bytes = 0;
@@ -187,7 +232,7 @@ fn apply_entry(
                 });
             }
             let term = entry.log_id.leader_id.term;
-            let apply_one = |bytes: &bytes::Bytes| apply(rows, progress, &Change::decode(bytes)?, term);
+            let apply_one = |bytes: &bytes::Bytes| apply(rows, progress, &Proposal::decode(bytes)?, term);
             Ok(Answers(batch.changes.iter().map(apply_one).collect::<Result<_, _>>()?))
         }
     }
@@ -241,13 +286,14 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     ) -> Result<(), StorageError> {
         let file = snapshot.into_std().await;
         let (store, dir, meta) = (self.store.clone(), self.snapshots.clone(), meta.clone());
-        let head = blocking(move || {
+        let (head, registry) = blocking(move || {
             snapshot::install(&store, &dir, file, &meta)?;
-            Head::read(&View::new(&store)?)
+            Published::load(&store)
         })
         .await
         .map_err(|error| state_error(&error))?;
         self.head = head;
+        self.published.set(self.head.size, Some(registry));
         self.unsynced_batches = 0;
         self.unsynced_bytes = 0;
         Ok(())
