@@ -15,8 +15,9 @@ use inquisitor_ledger::{Entry, Frontier};
 use crate::change::{Change, Proposal};
 use crate::entry::{Note, access_entry};
 use crate::error::ConductorError;
+use crate::keys::{node_key, numbered_key};
 use crate::record::{InquiryRow, decode, encode};
-use crate::rows::{ReadRows, Table, Writer, node_key, numbered_key};
+use crate::rows::{ReadRows, Table, Writer};
 
 /// What applying carries from one command to the next.
 #[derive(Debug, Clone)]

@@ -9,17 +9,13 @@
 //! [`crate::raft::COMMAND_FORMAT`] counts up with every change of these types.
 
 use bytes::Bytes;
-use inquisitor_engine::gating::{Access, Bounds, KeyRecord, Origin, PluginRecord, Tenant};
-use inquisitor_engine::journal::{Abort, BlobDigest, Command, StepRecord, StepResult};
-use inquisitor_ledger::Hash;
-use inquisitor_manifest::plan::{Action, Plan};
-use serde::de::DeserializeOwned;
+use inquisitor_engine::gating::{Access, KeyRecord, PluginRecord};
+use inquisitor_engine::journal::{Abort, BlobDigest, Command};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use crate::error::ConductorError;
-use crate::record::{Digest, OriginRow, Rounds, digest, encode};
+use crate::facts::{PlanFacts, RecordFacts, Submitted, TenantFacts, number, record_blobs, to_json, word};
+use crate::record::OriginRow;
 
 /// Bytes of one encoded command. A plan of ten thousand steps has about four million; an entry is held in memory and sent
 /// to every member as a whole.
@@ -128,56 +124,6 @@ pub(crate) enum Change {
     },
 }
 
-/// What the state machine needs of a submission without decoding it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PlanFacts {
-    pub(crate) manifest_id: String,
-    /// SHA-256 of the manifest's text, as the plan says it.
-    pub(crate) manifest_digest: String,
-    pub(crate) name: String,
-    /// The one that the inquiry belongs to, whatever the manifest names.
-    pub(crate) tenant: String,
-    pub(crate) kind: Option<String>,
-    pub(crate) tags: Vec<String>,
-    pub(crate) steps: u32,
-    /// Where the inquiry is continuous.
-    pub(crate) rounds: Option<Rounds>,
-    /// The components that the plan names, ascending.
-    pub(crate) plugins: Vec<Digest>,
-    /// SHA-256 of the plan's JSON.
-    pub(crate) plan: Digest,
-    /// SHA-256 over all that was submitted, save for the time.
-    pub(crate) content: Digest,
-    /// SHA-256 of the tenant, a zero byte and the idempotency key.
-    pub(crate) idempotency: Option<Digest>,
-}
-
-/// What the ledger and the search for unused blobs need of a record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct RecordFacts {
-    /// `readings`, the failure's name, or `skipped`.
-    pub(crate) outcome: String,
-    /// SHA-256 of the observation's JSON and the number of readings, where there are any: the same digest whether the
-    /// readings lie in the record or in a blob.
-    pub(crate) readings: Option<(String, u64)>,
-    pub(crate) transcript: Option<BlobDigest>,
-    /// All blobs that it names.
-    pub(crate) blobs: Vec<Digest>,
-    pub(crate) ended: i64,
-}
-
-/// A tenant, with what the state machine decides by beside its policy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct TenantFacts {
-    pub(crate) name: String,
-    pub(crate) description: String,
-    /// JSON of the policy.
-    pub(crate) policy: Bytes,
-    /// Inquiries that may be unfinished.
-    pub(crate) limit: Option<u32>,
-    pub(crate) created: i64,
-}
-
 impl Proposal {
     /// Converts a command and checks that it can be kept: applying must never fail.
     pub(crate) fn from_command(command: &Command) -> Result<Self, ConductorError> {
@@ -219,16 +165,22 @@ impl Change {
                 ));
             }
             Command::Submit { inquiry, plan, manifest, base_dir, bounds, origin, idempotency_key, at } => {
-                let json = to_json("the plan", &**plan)?;
+                let plan_json = to_json("the plan", &**plan)?;
                 let bounds_json = to_json("the bounds", &**bounds)?;
-                let mut facts = PlanFacts::of(plan, &json, bounds)?;
-                facts.idempotency =
-                    idempotency_key.as_deref().map(|key| idempotency(&bounds.tenant, key)).transpose()?;
-                facts.content = content(&facts, manifest, base_dir.as_deref(), &bounds_json, origin)?;
+                let submitted = Submitted {
+                    plan,
+                    plan_json: &plan_json,
+                    manifest,
+                    base_dir: base_dir.as_deref(),
+                    bounds,
+                    bounds_json: &bounds_json,
+                    origin,
+                    idempotency_key: idempotency_key.as_deref(),
+                };
                 Self::Submit {
                     inquiry: inquiry.clone(),
-                    plan: json,
-                    facts,
+                    facts: PlanFacts::of(&submitted)?,
+                    plan: plan_json,
                     manifest: manifest.clone(),
                     base_dir: base_dir.clone(),
                     bounds: bounds_json,
@@ -347,145 +299,12 @@ pub(crate) fn blobs(command: &Command) -> Vec<&BlobDigest> {
     }
 }
 
-fn record_blobs(record: &StepRecord) -> impl Iterator<Item = &BlobDigest> {
-    let readings = match &record.result {
-        StepResult::Blob { digest, .. } => Some(digest),
-        StepResult::Inline(_) | StepResult::Failed(_) | StepResult::Skipped { .. } => None,
-    };
-    [readings, record.transcript.as_ref(), record.logs.as_ref(), record.state.as_ref()].into_iter().flatten()
-}
-
-impl PlanFacts {
-    /// All but what takes more than the plan to know.
-    fn of(plan: &Plan, json: &[u8], bounds: &Bounds) -> Result<Self, ConductorError> {
-        let mut plugins = plan
-            .instruments
-            .values()
-            .map(|instrument| digest(&instrument.digest))
-            .collect::<Result<Vec<_>, _>>()?;
-        plugins.sort_unstable();
-        plugins.dedup();
-        Ok(Self {
-            manifest_id: plan.manifest_id.clone(),
-            manifest_digest: plan.manifest_digest.clone(),
-            name: plan.name.clone(),
-            tenant: bounds.tenant.clone(),
-            kind: plan.kind.clone(),
-            tags: plan.tags.clone(),
-            steps: number("steps", plan.steps.len())?,
-            rounds: rounds(plan),
-            plugins,
-            plan: Hash::digest(json).0,
-            content: [0; 32],
-            idempotency: None,
-        })
-    }
-}
-
-/// A plan is continuous when one of its instruments is observed at an interval; the steps that observe such a one have rounds.
-fn rounds(plan: &Plan) -> Option<Rounds> {
-    let probed = |id: &str| plan.instruments.get(id).is_some_and(|found| found.probe_interval.is_some());
-    if !plan.instruments.values().any(|instrument| instrument.probe_interval.is_some()) {
-        return None;
-    }
-    let observing = plan.steps.iter().enumerate().filter_map(|(position, step)| match &step.action {
-        Action::Observe { instrument, .. } if probed(instrument) => Some(position),
-        _ => None,
-    });
-    Some(Rounds::new(plan.execution.history, observing))
-}
-
-/// Bytes of an idempotency key.
-pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
-
-fn idempotency(tenant: &str, key: &str) -> Result<Digest, ConductorError> {
-    if key.is_empty() || key.len() > MAX_IDEMPOTENCY_KEY_BYTES {
-        return Err(ConductorError::Command(format!(
-            "an idempotency key has 1 to {MAX_IDEMPOTENCY_KEY_BYTES} bytes, this one {}",
-            key.len()
-        )));
-    }
-    let hash = Sha256::new().chain_update(tenant).chain_update([0]).chain_update(key).finalize();
-    Ok(hash.into())
-}
-
-/// SHA-256 over all that was submitted, save for the time.
-fn content(
-    facts: &PlanFacts,
-    manifest: &str,
-    base_dir: Option<&str>,
-    bounds: &[u8],
-    origin: &Origin,
-) -> Result<Digest, ConductorError> {
-    let parts = (facts.plan, manifest, base_dir, bounds, OriginRow::from(origin), facts.idempotency);
-    Ok(Hash::digest(&encode(&parts)?).0)
-}
-
-impl RecordFacts {
-    fn of(record: &StepRecord) -> Result<Self, ConductorError> {
-        let (outcome, readings) = match &record.result {
-            StepResult::Inline(observation) => {
-                let digest = Hash::digest(&to_json("the readings", observation)?).to_string();
-                ("readings", Some((digest, observation.len() as u64)))
-            }
-            StepResult::Blob { digest, readings } => ("readings", Some((digest.clone(), *readings as u64))),
-            StepResult::Failed(failure) => (failure.name(), None),
-            StepResult::Skipped { .. } => ("skipped", None),
-        };
-        Ok(Self {
-            outcome: outcome.to_owned(),
-            readings,
-            transcript: record.transcript.clone(),
-            blobs: record_blobs(record).map(|text| digest(text)).collect::<Result<_, _>>()?,
-            ended: record.ended,
-        })
-    }
-}
-
-impl TenantFacts {
-    fn of(tenant: &Tenant) -> Result<Self, ConductorError> {
-        Ok(Self {
-            name: tenant.name.clone(),
-            description: tenant.description.clone(),
-            policy: to_json("the policy", &tenant.policy)?,
-            limit: tenant.policy.rates.unfinished_inquiries,
-            created: tenant.created,
-        })
-    }
-}
-
-/// JSON that reads back as the same value.
-fn to_json<T: Serialize + DeserializeOwned>(what: &str, value: &T) -> Result<Bytes, ConductorError> {
-    let cannot = |error: serde_json::Error| {
-        ConductorError::Command(format!(
-            "{what} has no JSON, perhaps for a number that is not finite: {error}"
-        ))
-    };
-    let bytes = serde_json::to_vec(value).map_err(cannot)?;
-    // Not finite numbers are written as null without an error; read back here, not where it would stop a member.
-    serde_json::from_slice::<T>(&bytes).map_err(cannot)?;
-    Ok(bytes.into())
-}
-
-/// A unit variant's name as serde writes it.
-fn word<T: Serialize>(value: &T) -> Result<String, ConductorError> {
-    match serde_json::to_value(value) {
-        Ok(Value::String(word)) => Ok(word),
-        Ok(other) => Err(ConductorError::Command(format!("{other} is not a word"))),
-        Err(error) => Err(ConductorError::Command(error.to_string())),
-    }
-}
-
-fn number(what: &str, value: usize) -> Result<u32, ConductorError> {
-    u32::try_from(value)
-        .map_err(|_| ConductorError::Command(format!("{what} {value}; at most {} are possible", u32::MAX)))
-}
-
 #[cfg(test)]
 mod tests {
     use inquisitor_engine::gating::Role;
 
     use super::*;
+    use crate::record::Rounds;
 
     fn one_of_each() -> Vec<Change> {
         let bytes = Bytes::from_static;

@@ -4,9 +4,10 @@ use inquisitor_engine::gating::{KeyRecord, MAX_RECORD_BYTES, PluginRecord};
 use inquisitor_ledger::{Hash, MAX_ENTRY_BYTES, MAX_SAFE_INTEGER};
 use serde::Serialize;
 
-use crate::change::{Change, Proposal, RecordFacts, TenantFacts};
+use crate::change::{Change, Proposal};
 use crate::entry::{Note, access_entry};
 use crate::error::ConductorError;
+use crate::facts::{RecordFacts, TenantFacts};
 
 /// Bytes of an inquiry's id; part of every key.
 pub const MAX_INQUIRY_ID_BYTES: usize = 64;

@@ -4,7 +4,8 @@ use inquisitor_engine::gating::Access;
 use inquisitor_ledger::{Entry, FORMAT, Hash, rfc3339};
 use serde_json::{Map, Value, json};
 
-use crate::change::{Change, TenantFacts};
+use crate::change::Change;
+use crate::facts::TenantFacts;
 
 /// What applying a change found, for the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

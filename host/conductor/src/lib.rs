@@ -9,8 +9,8 @@
 //!
 //! # Where to start reading
 //! - `apply`: what each command changes, and which are refused.
-//! - `change`: commands as they lie in the log; `check`: which can be kept; `entry`: what the ledger says of them.
-//! - `record` and `rows`: the applied state's rows.
+//! - `change`, `facts`: commands as they lie in the log; `check`: which can be kept; `entry`: what the ledger says of them.
+//! - `record`, `keys` and `rows`: the applied state's rows.
 //! - `state`: the state machine and when it is durable; `snapshot`: the state in one file.
 //! - `read`, `list`: one inquiry, the ledger, and lists; `registry`: tenants, keys and plugins in memory.
 //! - `blobs`, `sweep`: what is too large for the log, and which of it nothing names any more.
@@ -29,7 +29,9 @@ mod conductor;
 mod database;
 mod entry;
 mod error;
+mod facts;
 mod identity;
+mod keys;
 mod list;
 mod log;
 mod log_writer;
@@ -47,10 +49,11 @@ mod storage_tests;
 mod sweep;
 
 pub use blobs::MAX_BLOB_BYTES;
-pub use change::{MAX_COMMAND_BYTES, MAX_IDEMPOTENCY_KEY_BYTES};
+pub use change::MAX_COMMAND_BYTES;
 pub use check::{MAX_ARTIFACTS, MAX_INQUIRY_ID_BYTES};
 pub use conductor::{Conductor, ConductorConfig, RaftStatus, StoreSizes};
 pub use error::ConductorError;
+pub use facts::MAX_IDEMPOTENCY_KEY_BYTES;
 pub use identity::Identity;
 pub use list::{InquiryFilter, InquiryState, MAX_PAGE_SCAN, Page, Summary, SummaryStage};
 pub use read::MAX_PAGE;

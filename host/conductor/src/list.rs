@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use crate::database::Store;
 use crate::error::ConductorError;
+use crate::keys::{number_of, text_key};
 use crate::read::MAX_PAGE;
 use crate::record::{InquiryRow, Stage, TenantUseRow, UnfinishedRow, decode};
-use crate::rows::{ReadRows, Table, View, number_of, text_key};
+use crate::rows::{ReadRows, Table, View};
 
 /// Inquiries that one page looks at, whatever it finds: a filter that few pass costs no more than this a call.
 pub const MAX_PAGE_SCAN: usize = 5_000;

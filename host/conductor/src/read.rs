@@ -12,8 +12,9 @@ use inquisitor_ledger::{
 
 use crate::database::Store;
 use crate::error::ConductorError;
+use crate::keys::{inquiry_prefix, node_key, number_of, numbered_key, prefix_end};
 use crate::record::{EndRow, InquiryRow, PlanRow, RecordRow, Stage, StepRow, decode, decode_json};
-use crate::rows::{ReadRows, Table, View, inquiry_prefix, node_key, number_of, numbered_key, prefix_end};
+use crate::rows::{ReadRows, Table, View};
 use crate::state::Head;
 
 /// Inquiries or ledger entries that one call returns at most; for more, ask again from where it ended.

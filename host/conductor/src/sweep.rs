@@ -19,10 +19,11 @@ use inquisitor_engine::journal::InquiryId;
 use crate::blobs::{Blobs, StoredFile};
 use crate::database::Store;
 use crate::error::ConductorError;
+use crate::keys::{inquiry_prefix, number_of, prefix_end};
 use crate::list::{text, unfinished};
 use crate::read;
 use crate::record::{Digest, EndRow, InquiryRow, PlanRow, RecordRow, decode, digest};
-use crate::rows::{ReadRows, Row, Table, View, inquiry_prefix, number_of, prefix_end};
+use crate::rows::{ReadRows, Row, Table, View};
 
 /// The least age of a blob that a sweep deletes. Much longer than a command takes from naming a blob to being applied.
 pub const MIN_SWEEP_AGE: Duration = Duration::from_secs(3600);

@@ -7,8 +7,9 @@ use super::submission::release;
 use super::{Outcome, already_done, done, inquiry_row, no_such_inquiry, put_inquiry, refused};
 use crate::change::Change;
 use crate::error::ConductorError;
+use crate::keys::{inquiry_prefix, step_key};
 use crate::record::{EndRow, Stage, StepRow, decode, encode};
-use crate::rows::{ReadRows, Table, Writer, inquiry_prefix, step_key};
+use crate::rows::{ReadRows, Table, Writer};
 
 /// Replaces the finding of an inquiry that has not ended.
 pub(super) fn update(

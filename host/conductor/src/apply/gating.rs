@@ -7,11 +7,12 @@ use inquisitor_engine::journal::{Applied, Refusal};
 
 use super::submission::{put_tenant_use, tenant_use};
 use super::{Outcome, already_done, done, refused};
-use crate::change::TenantFacts;
 use crate::entry::Note;
 use crate::error::ConductorError;
+use crate::facts::TenantFacts;
+use crate::keys::{plugin_key, plugin_use_prefix, text_key};
 use crate::record::{TenantRow, TenantUseRow, decode, digest, encode};
-use crate::rows::{ReadRows, Table, Writer, plugin_key, plugin_use_prefix, text_key};
+use crate::rows::{ReadRows, Table, Writer};
 
 /// Keys that are looked through at once when a tenant is removed.
 const SLICE: usize = 1000;

@@ -6,8 +6,9 @@ use super::{Outcome, already_done, inquiry_row, no_such_inquiry, put_inquiry, re
 use crate::change::Change;
 use crate::entry::Note;
 use crate::error::ConductorError;
+use crate::keys::{record_key, round_key, step_key};
 use crate::record::{InquiryRow, RecordRow, Rounds, Stage, StepRow, decode, encode};
-use crate::rows::{ReadRows, Table, Writer, record_key, round_key, step_key};
+use crate::rows::{ReadRows, Table, Writer};
 
 /// What is asked for.
 pub(super) struct Lease {

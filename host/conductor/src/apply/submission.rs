@@ -4,12 +4,14 @@ use inquisitor_engine::gating::DEFAULT_TENANT;
 use inquisitor_engine::journal::{Applied, Refusal};
 
 use super::{Outcome, Progress, already_done, done, inquiry_row, put_inquiry, refused};
-use crate::change::{Change, PlanFacts};
+use crate::change::Change;
 use crate::error::ConductorError;
+use crate::facts::PlanFacts;
+use crate::keys::{numbered_key, plugin_use_key, text_key};
 use crate::record::{
     InquiryRow, MadeRow, OriginRow, PlanRow, Stage, TenantUseRow, UnfinishedRow, decode, encode,
 };
-use crate::rows::{ReadRows, Table, Writer, numbered_key, plugin_use_key, text_key};
+use crate::rows::{ReadRows, Table, Writer};
 
 pub(super) fn submit(
     rows: &mut Writer<'_>,

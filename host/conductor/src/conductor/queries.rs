@@ -1,0 +1,231 @@
+//! What can be asked of a conductor beside the journal: lists, the ledger and its proofs, what is watched, and how it stands.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use inquisitor_ledger::{Checkpoint, Hash};
+use openraft::ServerState;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::Conductor;
+use crate::error::ConductorError;
+use crate::list::{self, InquiryFilter, Page, Summary};
+use crate::read;
+use crate::registry::Registry;
+
+/// What a member says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RaftStatus {
+    /// Name for people.
+    pub name: String,
+    /// Id in the cluster, 16 hexadecimal digits.
+    pub node_id: String,
+    /// The cluster's id.
+    pub cluster: String,
+    /// `leader`, `follower`, `candidate`, `learner` or `shutdown`.
+    pub role: &'static str,
+    /// The current term.
+    pub term: u64,
+    /// Id of the leader, where one is known.
+    pub leader: Option<String>,
+    /// Index of the last log entry.
+    pub last_log_index: Option<u64>,
+    /// Index of the last log entry applied.
+    pub applied_index: Option<u64>,
+    /// Index of the last log entry in the last snapshot.
+    pub snapshot_index: Option<u64>,
+    /// Index of the last log entry purged.
+    pub purged_index: Option<u64>,
+    /// Hash over everything that was ever written to the state up to `applied_index`: two members with equal indexes and
+    /// different hashes have drifted apart.
+    pub state_hash: String,
+}
+
+/// How much is stored on this member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct StoreSizes {
+    /// Entries of the ledger.
+    pub ledger_entries: u64,
+    /// Bytes of the Raft log's file.
+    pub log_bytes: u64,
+    /// Bytes of the applied state's file.
+    pub state_bytes: u64,
+    /// Bytes of all blobs.
+    pub blob_bytes: u64,
+    /// Number of blobs.
+    pub blobs: u64,
+    /// Inquiries that were ever submitted.
+    pub inquiries: u64,
+    /// Inquiries that have not ended.
+    pub unfinished: u64,
+}
+
+impl Conductor {
+    /// What this member says of itself.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn status(&self) -> Result<RaftStatus, ConductorError> {
+        let metrics = self.raft.metrics().borrow().clone();
+        let head = self.read(read::head).await?;
+        let role = match metrics.state {
+            ServerState::Learner => "learner",
+            ServerState::Follower => "follower",
+            ServerState::Candidate => "candidate",
+            ServerState::Leader => "leader",
+            ServerState::Shutdown => "shutdown",
+        };
+        Ok(RaftStatus {
+            name: self.identity.name.clone(),
+            node_id: format!("{:016x}", self.identity.node_id),
+            cluster: self.identity.cluster.to_string(),
+            role,
+            term: metrics.current_term,
+            leader: metrics.current_leader.map(|id| format!("{id:016x}")),
+            last_log_index: metrics.last_log_index,
+            applied_index: head.applied.map(|id| id.index),
+            snapshot_index: metrics.snapshot.map(|id| id.index),
+            purged_index: metrics.purged.map(|id| id.index),
+            state_hash: head.state_hash.to_string(),
+        })
+    }
+
+    /// The tenants, keys and uploaded plugins as they are applied here. Costs nothing; ask anew for each request.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.published.registry.borrow().clone()
+    }
+
+    /// Number of ledger entries applied here. Changes once the rows that the entries are about can be read.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.published.ledger.subscribe()
+    }
+
+    /// Inquiries that pass the filter, newest first, at most `limit` (and at most [`crate::MAX_PAGE`]) of those that were
+    /// submitted before the one with the sequence number `before`; from the newest where none is given. A page looks at no
+    /// more than [`crate::MAX_PAGE_SCAN`] inquiries (and less than one slice above it), so it may hold fewer than asked for
+    /// and still say where to go on.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn inquiries(
+        &self,
+        filter: &InquiryFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<Summary>, ConductorError> {
+        let filter = filter.clone();
+        self.read(move |store| list::list(store, &filter, before, limit)).await
+    }
+
+    /// One inquiry as lists show it; none where there is no such inquiry. Reads one row.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn summary(&self, id: &str) -> Result<Option<Summary>, ConductorError> {
+        let id = id.to_owned();
+        self.read(move |store| list::summary(store, &id)).await
+    }
+
+    /// The inquiries that have not ended and that a file of the directory of declared manifests asked for, oldest first.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn declared(&self) -> Result<Vec<Summary>, ConductorError> {
+        self.read(list::declared).await
+    }
+
+    /// How many inquiries of a tenant have not ended. Reads one row.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn unfinished_of(&self, tenant: &str) -> Result<usize, ConductorError> {
+        let tenant = tenant.to_owned();
+        self.read(move |store| list::unfinished_of(store, &tenant)).await
+    }
+
+    /// Index and canonical bytes of ledger entries from an index on, at most `limit` (and at most [`crate::MAX_PAGE`]).
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn ledger_entries(
+        &self,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Vec<u8>)>, ConductorError> {
+        self.read(move |store| read::ledger_entries(store, from, limit)).await
+    }
+
+    /// Index and canonical bytes of the ledger entries of one inquiry from an index on, at most `limit` (and at most
+    /// [`crate::MAX_PAGE`]); none where there is no such inquiry.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn inquiry_entries(
+        &self,
+        id: &str,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Vec<u8>)>, ConductorError> {
+        let id = id.to_owned();
+        self.read(move |store| read::inquiry_entries(store, &id, from, limit)).await
+    }
+
+    /// How much is stored on this member. Cheap enough for every scrape of metrics.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn sizes(&self) -> Result<StoreSizes, ConductorError> {
+        let (log, state, blobs) = (self.files.log.clone(), self.files.state.clone(), self.blobs.totals());
+        self.read(move |store| {
+            let size = |path: &Path| {
+                std::fs::metadata(path).map(|file| file.len()).map_err(ConductorError::io("read", path))
+            };
+            let counts = read::counts(store)?;
+            Ok(StoreSizes {
+                ledger_entries: counts.ledger_entries,
+                log_bytes: size(&log)?,
+                state_bytes: size(&state)?,
+                blob_bytes: blobs.bytes,
+                blobs: blobs.blobs,
+                inquiries: counts.inquiries,
+                unfinished: counts.unfinished,
+            })
+        })
+        .await
+    }
+
+    /// The ledger's checkpoint when it had `size` entries.
+    ///
+    /// # Errors
+    /// When it has not so many yet, or the state cannot be read.
+    pub async fn checkpoint_at(&self, size: u64) -> Result<Checkpoint, ConductorError> {
+        self.read(move |store| read::checkpoint_at(store, size)).await
+    }
+
+    /// The proof that an entry is in the ledger of `size` entries, for [`inquisitor_ledger::verify_inclusion`].
+    ///
+    /// # Errors
+    /// When there is no such position, or the state cannot be read.
+    pub async fn inclusion_proof(&self, index: u64, size: u64) -> Result<Vec<Hash>, ConductorError> {
+        self.read(move |store| read::inclusion(store, index, size)).await
+    }
+
+    /// The proof that the ledger of `from` entries is the beginning of the one of `to` entries, for
+    /// [`inquisitor_ledger::verify_consistency`].
+    ///
+    /// # Errors
+    /// When there are no such sizes, or the state cannot be read.
+    pub async fn consistency_proof(&self, from: u64, to: u64) -> Result<Vec<Hash>, ConductorError> {
+        self.read(move |store| read::consistency(store, from, to)).await
+    }
+
+    /// Writes the whole ledger as JSON lines, the checkpoint last, for [`inquisitor_ledger::verify_export`]. Blocking.
+    ///
+    /// # Errors
+    /// When the state cannot be read or `out` not written.
+    pub fn export_ledger(&self, out: &mut dyn Write) -> Result<Checkpoint, ConductorError> {
+        read::export(&self.state, out)
+    }
+}
