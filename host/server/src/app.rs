@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use inquisitor_conductor::Conductor;
 use inquisitor_engine::Engine;
@@ -9,6 +10,7 @@ use inquisitor_engine::catalogue::Catalogue;
 use inquisitor_engine::dispatch::Dispatcher;
 use inquisitor_engine::journal::{Applied, Command, Journal as _};
 use inquisitor_runtime::Runtime;
+use tokio::sync::Semaphore;
 
 use crate::api::large::LargeAnswers;
 use crate::api::uploads::Uploads;
@@ -18,6 +20,7 @@ use crate::gate::{Gate, Permit};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
+use crate::ready::Readiness;
 
 /// The parts of a running host. Handlers get it as axum's state, behind an [`Arc`].
 pub(crate) struct App {
@@ -30,11 +33,16 @@ pub(crate) struct App {
     pub(crate) gate: Gate,
     pub(crate) hub: Arc<Hub>,
     pub(crate) metrics: Arc<Metrics>,
-    /// How the declared manifests stand: `Arc::default()`; `declared::start` fills it.
+    pub(crate) readiness: Readiness,
+    /// Requests that are answered at once.
+    pub(crate) requests: Semaphore,
+    /// When the host was started.
+    pub(crate) started: Instant,
+    /// How the declared manifests stand; `declared::start` fills it.
     pub(crate) declared: Arc<Declared>,
-    /// Uploads that are under way or that a client may ask about: `Uploads::default()`.
+    /// Uploads that are under way or that a client may ask about.
     pub(crate) uploads: Uploads,
-    /// Turns of answers that hold much memory: `LargeAnswers::default()`.
+    /// Turns of answers that hold much memory.
     pub(crate) large: LargeAnswers,
     /// Where uploads are written while they come in; on the data directory's file system. Made by
     /// `api::install::prepare`.
@@ -51,4 +59,9 @@ impl App {
             applied => Ok(applied),
         }
     }
+}
+
+/// Nanoseconds since the Unix epoch, now. Saturates in the year 2262.
+pub(crate) fn now() -> i64 {
+    i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
 }

@@ -39,6 +39,9 @@ pub enum ServerError {
         /// What is wrong.
         message: String,
     },
+    /// A metric is declared wrongly: a defect.
+    #[error("the metrics cannot be made: {0}")]
+    Metrics(String),
     /// The state could not be read.
     #[error(transparent)]
     Journal(#[from] inquisitor_engine::journal::JournalError),

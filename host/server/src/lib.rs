@@ -19,9 +19,10 @@ mod hub;
 mod listen;
 mod metrics;
 mod problem;
+mod ready;
 mod serve;
 
 pub use config::{ServerConfig, TlsFiles};
 pub use error::ServerError;
 pub use problem::Problem;
-pub use serve::serve;
+pub use serve::{Parts, serve};

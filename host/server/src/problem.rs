@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use inquisitor_conductor::ConductorError;
 use inquisitor_engine::EngineError;
 use inquisitor_engine::journal::{JournalError, Refusal};
 use serde::{Deserialize, Serialize};
@@ -184,7 +185,7 @@ impl Problem {
     }
 
     /// A defect or a failing disk: the details go to the log, not to a stranger.
-    pub(crate) fn internal(error: &dyn std::error::Error) -> Self {
+    pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error, "a request failed");
         Self::new(Kind::Internal, "the host's log has the reason, under the id of this request")
     }
@@ -271,6 +272,12 @@ impl From<JournalError> for Problem {
             JournalError::Unavailable(_) => Self::new(Kind::Unavailable, error.to_string()).retry_after(1),
             JournalError::Storage(_) | JournalError::Blob { .. } => Self::internal(&error),
         }
+    }
+}
+
+impl From<ConductorError> for Problem {
+    fn from(error: ConductorError) -> Self {
+        JournalError::from(error).into()
     }
 }
 

@@ -235,22 +235,31 @@ impl Catalogue {
         records: &[PluginRecord],
     ) -> Vec<Broken> {
         let there = self.now();
-        let new = records.iter().filter(|record| !there.has_upload(&plugins::key(record)));
+        // Owned, for a borrow held across an await would keep the caller's future from being sent between threads.
+        let mut new = Vec::new();
+        for record in records {
+            if !there.has_upload(&plugins::key(record)) {
+                new.push(record.clone());
+            }
+        }
         let mut loading = stream::iter(new)
-            .map(|record| async move { (record, load_blob(runtime, journal, &record.digest).await) })
+            .map(|record| async move {
+                let loaded = load_blob(runtime, journal, &record.digest).await;
+                (record, loaded)
+            })
             .buffer_unordered(LOADED_AT_ONCE);
         let mut loaded = Vec::new();
         let mut broken = Vec::new();
         while let Some((record, result)) = loading.next().await {
             match result {
                 Ok(plugin) => loaded.push((plugin, record)),
-                Err(message) => broken.push(Broken::upload(record, message)),
+                Err(message) => broken.push(Broken::upload(&record, message)),
             }
         }
         let wanted: BTreeSet<UploadKey> = records.iter().map(plugins::key).collect();
         self.change(|plugins| {
             for (plugin, record) in loaded {
-                plugins.add_upload(plugin, record);
+                plugins.add_upload(plugin, &record);
             }
             plugins.retain_uploads(|key| wanted.contains(key));
         });

@@ -25,6 +25,24 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
+/// No parameters of the query at all: one that is given is a 400 that names it, as for [`Query`].
+pub(crate) struct NoQuery;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let first = parts.uri.query().and_then(|query| query.split(['&', '=']).find(|name| !name.is_empty()));
+        match first {
+            None => Ok(Self),
+            Some(name) => {
+                let name: String = name.chars().take(64).collect();
+                Err(Problem::bad_request(format!("this endpoint takes no parameters, and `{name}` is one")))
+            }
+        }
+    }
+}
+
 /// Parameters of the path.
 pub(crate) struct Path<T>(pub(crate) T);
 

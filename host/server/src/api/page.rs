@@ -37,3 +37,37 @@ pub(crate) fn limit(asked: Option<usize>) -> Result<usize, Problem> {
 pub(crate) fn bad_cursor() -> Problem {
     Problem::bad_request("`cursor` is not one that a page of this list gave as `next`; leave it out to begin anew")
 }
+
+/// The first page of what is found, in its order; `cursor` is what the last item of a page is found again by.
+pub(crate) fn of<F, T>(
+    found: &[F],
+    limit: usize,
+    item: impl Fn(&F) -> T,
+    cursor: impl Fn(&F) -> String,
+) -> Page<T> {
+    let page = &found[..found.len().min(limit)];
+    let next = page.last().filter(|_| found.len() > limit).map(cursor);
+    Page { items: page.iter().map(item).collect(), next }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_says_where_the_next_begins_if_there_is_one() {
+        let page = |limit| of(&[1, 2, 3], limit, |n| n * 10, ToString::to_string);
+        assert_eq!(page(2), Page { items: vec![10, 20], next: Some("2".into()) });
+        assert_eq!(page(3), Page { items: vec![10, 20, 30], next: None });
+        assert_eq!(of(&[], 3, |n: &u8| *n, ToString::to_string), Page { items: vec![], next: None });
+    }
+
+    #[test]
+    fn a_limit_has_bounds() {
+        assert_eq!(limit(None).unwrap(), 50);
+        assert_eq!(limit(Some(500)).unwrap(), 500);
+        for wrong in [0, 501] {
+            assert_eq!(limit(Some(wrong)).unwrap_err().status, 400);
+        }
+    }
+}

@@ -12,9 +12,9 @@ use super::Principal;
 use crate::problem::{Kind, Problem};
 
 /// Id of the key of the environment, in the ledger.
-pub(crate) const BOOTSTRAP: &str = "bootstrap";
+const BOOTSTRAP: &str = "bootstrap";
 /// Id of whoever asks a host that asks nobody for a key.
-pub(crate) const LOCAL: &str = "local";
+const LOCAL: &str = "local";
 
 /// What every key that a host draws begins with, so that scanners for leaked secrets know it.
 const PREFIX: &str = "inq_";

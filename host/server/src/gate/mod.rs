@@ -13,7 +13,7 @@ mod rates;
 mod refusals;
 
 pub(crate) use action::Action;
-pub(crate) use key::{BOOTSTRAP, LOCAL, draw_secret, hash_secret};
+pub(crate) use key::{draw_secret, hash_secret};
 pub(crate) use refusals::WINDOW;
 
 use std::path::Path;
@@ -24,7 +24,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use inquisitor_conductor::Registry;
-use inquisitor_engine::gating::{Access, Bounds, Role, Tenant};
+use inquisitor_engine::gating::{Access, Bounds, Origin, Role, Tenant};
 use inquisitor_manifest::plan::Plan;
 
 use crate::app::{App, now};
@@ -44,6 +44,7 @@ pub(crate) struct Gate {
     bootstrap: Option<SecretHash>,
     rates: RateLimits,
     refusals: Refusals,
+    revoking: tokio::sync::Mutex<()>,
 }
 
 /// Whoever sent a request: the holder of a good key, or anybody where the host has no keys at all.
@@ -78,12 +79,18 @@ impl Gate {
             bootstrap: api_key.map(SecretHash::of),
             rates: RateLimits::default(),
             refusals: Refusals::default(),
+            revoking: tokio::sync::Mutex::default(),
         }
     }
 
     /// Whether a key of the environment opens this host, whatever becomes of the others.
     pub(crate) fn has_bootstrap(&self) -> bool {
         self.bootstrap.is_some()
+    }
+
+    /// The turn to revoke a key: whether it is the last one must stay true until it is revoked.
+    pub(crate) async fn revoking(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.revoking.lock().await
     }
 
     /// Record what was counted and not recorded yet. To be called every [`WINDOW`] and before stopping.
@@ -264,7 +271,11 @@ pub(crate) async fn admit(
     let permit = principal.permit(app, action, &plan.manifest_id, Some(tenant)).await?;
     let registry = app.conductor.registry();
     let found = find_tenant(&registry, tenant)?;
-    let violations = policy::violations(plan, &found.policy, base_dir);
+    let mut violations = policy::violations(plan, &found.policy);
+    // Of a file of the directory or not: `base_dir` is the folder that was found for it.
+    let origin = Origin::Declared { file: String::new() };
+    let files = app.engine.check_files(plan, &origin, tenant, base_dir, Some(&found.policy.substrate_files));
+    violations.extend(files.into_iter().map(policy::Violation::from));
     if !violations.is_empty() {
         let reasons: Vec<String> = violations.iter().map(ToString::to_string).collect();
         let detail = format!("the policy of the tenant `{tenant}` does not allow it: {}", reasons.join("; "));

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Component, Path};
 
+use inquisitor_engine::confine::FileProblem;
 use inquisitor_engine::gating::{Bounds, Policy};
 use inquisitor_manifest::plan::{Action, Plan, PlannedInstrument};
 use inquisitor_manifest::secret;
@@ -13,31 +14,27 @@ use serde_json::{Value, json};
 /// Something that a plan asks for and the policy does not allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Violation {
-    /// Where in the policy it would have to be allowed.
-    rule: &'static str,
-    /// What was asked for.
-    asked: String,
-    /// What is allowed, in words.
-    allowed: String,
+    /// Where in the policy, or in the manifest where it is a file.
+    rule: String,
+    /// What was asked for and what is allowed.
+    message: String,
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: asks for {}, allowed is {}", self.rule, self.asked, self.allowed)
+        write!(f, "{}: {}", self.rule, self.message)
+    }
+}
+
+impl From<FileProblem> for Violation {
+    fn from(problem: FileProblem) -> Self {
+        Self { rule: problem.field, message: problem.message }
     }
 }
 
 /// For the problem's `errors`.
 pub(super) fn as_errors(violations: &[Violation]) -> Vec<Value> {
-    let as_error = |violation: &Violation| {
-        json!({
-            "rule": violation.rule,
-            "asked": violation.asked,
-            "allowed": violation.allowed,
-            "message": violation.to_string(),
-        })
-    };
-    violations.iter().map(as_error).collect()
+    violations.iter().map(|found| json!({"rule": found.rule, "message": found.message})).collect()
 }
 
 /// What travels with an inquiry that was allowed.
@@ -45,8 +42,9 @@ pub(super) fn bounds(tenant: &str, policy: &Policy) -> Bounds {
     Bounds { tenant: tenant.to_owned(), secrets: Some(policy.secrets.clone()), limits: policy.limits.clone() }
 }
 
-/// All that the policy does not allow. `substrates` is the folder of the host that file substrates are read from.
-pub(super) fn violations(plan: &Plan, policy: &Policy, substrates: Option<&Path>) -> Vec<Violation> {
+/// All that the policy does not allow, save for the files of substrates and destinations, which take a look into the file
+/// system: the engine has the rules for these.
+pub(super) fn violations(plan: &Plan, policy: &Policy) -> Vec<Violation> {
     let mut found = Found::default();
     kind(plan, policy, &mut found);
     for instrument in plan.instruments.values() {
@@ -56,9 +54,6 @@ pub(super) fn violations(plan: &Plan, policy: &Policy, substrates: Option<&Path>
     authorities("capabilities.tcp", &plan.capabilities.tcp, &policy.capabilities.tcp, &mut found);
     for grant in &plan.capabilities.files {
         folder(grant, &policy.capabilities.files, &mut found);
-    }
-    if let Some(Substrate::File { path, .. }) = &plan.substrate {
-        substrate(path, policy, substrates, &mut found);
     }
     for name in secrets(plan) {
         if !policy.secrets.contains(&name) {
@@ -78,8 +73,9 @@ pub(super) fn violations(plan: &Plan, policy: &Policy, substrates: Option<&Path>
 struct Found(Vec<Violation>);
 
 impl Found {
-    fn add(&mut self, rule: &'static str, asked: String, allowed: String) {
-        let violation = Violation { rule, asked, allowed };
+    fn add(&mut self, rule: &str, asked: String, allowed: String) {
+        let message = format!("asks for {asked}; allowed is {allowed}");
+        let violation = Violation { rule: rule.to_owned(), message };
         if !self.0.contains(&violation) {
             self.0.push(violation);
         }
@@ -116,7 +112,7 @@ fn plugin(instrument: &PlannedInstrument, policy: &Policy, found: &mut Found) {
     }
 }
 
-fn authorities(rule: &'static str, asked: &[String], allowed: &[String], found: &mut Found) {
+fn authorities(rule: &str, asked: &[String], allowed: &[String], found: &mut Found) {
     for authority in asked {
         if !allowed.iter().any(|pattern| authority_matches(pattern, authority)) {
             found.add(rule, format!("`{authority}`"), listed(allowed));
@@ -149,32 +145,6 @@ fn folder(grant: &FileGrant, allowed: &[FileGrant], found: &mut Found) {
 fn is_below(folder: &str, path: &str) -> bool {
     let path = Path::new(path);
     !path.components().any(|component| component == Component::ParentDir) && path.starts_with(folder)
-}
-
-fn substrate(path: &str, policy: &Policy, substrates: Option<&Path>, found: &mut Found) {
-    const RULE: &str = "substrate_files";
-    let asked = || format!("the file `{path}`");
-    let Some(folder) = substrates else {
-        return found.add(RULE, asked(), "nothing: this host has no folder of substrates".to_owned());
-    };
-    let everything = policy.substrate_files.contains(".");
-    if everything && !names_in_text(path).is_empty() {
-        // What it will be is known when it is opened; the engine confines it to the folder then.
-        return;
-    }
-    let written = Path::new(path);
-    let relative = if written.is_absolute() { written.strip_prefix(folder).ok() } else { Some(written) };
-    let inside = relative.is_some_and(|relative| {
-        !relative.components().any(|component| component == Component::ParentDir)
-            && (everything || policy.substrate_files.iter().any(|rule| relative.starts_with(strip_dot(rule))))
-    });
-    if !inside {
-        found.add(RULE, asked(), listed(&policy.substrate_files));
-    }
-}
-
-fn strip_dot(rule: &str) -> &str {
-    rule.strip_prefix("./").unwrap_or(rule)
 }
 
 /// Names of the secrets that a plan refers to.
@@ -225,3 +195,6 @@ fn limits(asked: &Limits, allowed: &Limits, found: &mut Found) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,6 @@ mod layers;
 mod stall;
 mod tls;
 
-pub(crate) use accept::{Listening, bind, run};
+pub(crate) use accept::{bind, run};
 pub(crate) use layers::{RequestId, bounded, outermost, panics};
 pub(crate) use tls::Tls;
