@@ -50,7 +50,8 @@ impl Slot {
                 let mut state = self.lock();
                 match &*state {
                     State::Connected(connection) if connection.is_usable() => return Ok(connection.clone()),
-                    State::Connecting(attempt) => Err(attempt.clone()),
+                    // Over without another state only if its task was broken off.
+                    State::Connecting(attempt) if attempt.peek().is_none() => Err(attempt.clone()),
                     State::Failed { next, error, .. } if !urgent && *next > Instant::now() => {
                         if *next >= deadline {
                             return Err(error.clone());
@@ -104,8 +105,12 @@ impl Slot {
             result
         });
         let dialer = Arc::clone(&self.dialer);
-        let broken_off =
-            move |_| dialer.error(ErrorKind::Lost { reason: "shutting down".into(), processed: false });
+        let broken_off = move |_| {
+            dialer.error(ErrorKind::Lost {
+                reason: "the attempt to connect was broken off".into(),
+                processed: false,
+            })
+        };
         let attempt =
             task.map(move |result| result.unwrap_or_else(|error| Err(broken_off(error)))).boxed().shared();
         *state = State::Connecting(attempt.clone());

@@ -90,6 +90,29 @@ async fn attempts_are_paced_unless_a_request_is_urgent() {
     echo(&channel, Class::Request).await.unwrap();
 }
 
+/// Panics when it is asked for the first time.
+#[derive(Default)]
+struct Broken(Book);
+
+impl Resolver for Broken {
+    fn resolve<'a>(&'a self, address: &'a Address) -> Resolving<'a> {
+        assert!(self.0.asked.load(Ordering::Relaxed) > 0 || self.0.asked.fetch_add(1, Ordering::Relaxed) > 0);
+        self.0.resolve(address)
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_broken_off_is_not_the_last() {
+    let server = Server::start(&endpoint("b", SECRET), ServerOptions::default()).await;
+    let broken = Broken::default();
+    broken.0.set(server.address);
+    let peers = Peers::with_resolver(&endpoint("a", SECRET), client(), Arc::new(broken));
+    let channel = peers.channel(&"b.example:4321".parse().unwrap(), None);
+    let error = echo(&channel, Class::Request).await.unwrap_err();
+    assert!(error.certainly_not_processed() && error.to_string().contains("broken off"), "{error}");
+    echo(&channel, Class::Request).await.unwrap();
+}
+
 #[tokio::test]
 async fn many_requests_make_one_connection_for_each_class() {
     let server = Server::start(&endpoint("b", SECRET), ServerOptions::default()).await;
