@@ -77,12 +77,7 @@ impl Host {
         let Command::Serve(serve) = command else { return Self::default() };
         let first = |choices: [&Option<String>; 4]| choices.into_iter().find_map(Clone::clone);
         Self {
-            member: first([
-                &serve.raft_node_id,
-                &settings.raft_node_id,
-                &serve.pod_name,
-                &settings.pod_name,
-            ]),
+            member: first([&serve.raft_node_id, &settings.raft_node_id, &serve.pod_name, &settings.pod_name]),
             namespace: serve.pod_namespace.clone().or_else(|| settings.pod_namespace.clone()),
         }
     }

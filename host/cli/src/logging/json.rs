@@ -142,7 +142,6 @@ impl Visit for Fields {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -183,7 +182,8 @@ mod tests {
         let lines = lines(|| {
             let inquiry = tracing::info_span!("inquiry", inquiry = "i1", tenant = "default");
             let _in_inquiry = inquiry.enter();
-            let step = tracing::info_span!("step", step = "measure", attempt = 2, plugin = tracing::field::Empty);
+            let step =
+                tracing::info_span!("step", step = "measure", attempt = 2, plugin = tracing::field::Empty);
             let _in_step = step.enter();
             step.record("plugin", "thermal-probe@1.0.0");
             tracing::warn!(wait_ms = 5, "an attempt failed");
@@ -209,7 +209,12 @@ mod tests {
     #[test]
     fn what_a_stranger_says_makes_no_line_and_no_member_of_its_own() {
         let lines = lines(|| {
-            tracing::info!(level = "fake", said = "a\n{\"level\":\"ERROR\"}", value = f64::NAN, "line\nbreak");
+            tracing::info!(
+                level = "fake",
+                said = "a\n{\"level\":\"ERROR\"}",
+                value = f64::NAN,
+                "line\nbreak"
+            );
         });
         assert_eq!(lines.len(), 1);
         assert_eq!(lines[0]["level"], "INFO");

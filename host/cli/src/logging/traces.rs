@@ -49,8 +49,10 @@ impl Traces {
         if let Some(member) = member {
             resource = resource.with_attribute(KeyValue::new("service.instance.id", member.to_owned()));
         }
-        let provider =
-            SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.build()).build();
+        let provider = SdkTracerProvider::builder()
+            .with_batch_exporter(exporter)
+            .with_resource(resource.build())
+            .build();
         Ok(Self(provider))
     }
 
@@ -156,7 +158,8 @@ mod tests {
             let inquiry = tracing::info_span!("inquiry", inquiry = "i1", tenant = "default");
             inquiry.in_scope(|| {
                 tracing::info_span!("step", step = "measure").in_scope(|| {
-                    tracing::info_span!("call", plugin = "probe@1.0.0").in_scope(|| tracing::info!("an event"));
+                    tracing::info_span!("call", plugin = "probe@1.0.0")
+                        .in_scope(|| tracing::info!("an event"));
                 });
             });
             tracing::info_span!("request", request = "r1").in_scope(|| {});

@@ -70,7 +70,9 @@ impl Deputy {
         match self.submit_plan(app, file, wanted, after, manifest, plan).await {
             Ok(outcome) => outcome,
             // Too often, too much at once, a cluster without a leader, another inquiry of the same manifest id: all pass.
-            Err(problem) if matches!(problem.status, 408 | 409 | 429 | 500..) => Outcome::NotNow(problem.detail),
+            Err(problem) if matches!(problem.status, 408 | 409 | 429 | 500..) => {
+                Outcome::NotNow(problem.detail)
+            }
             Err(problem) => Outcome::Refused(problem.detail),
         }
     }

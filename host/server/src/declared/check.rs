@@ -58,9 +58,10 @@ pub(super) fn check(
     catalogue: &Catalogue,
 ) -> (Checked, Option<Plan>) {
     let parsed = parse_bytes(name, bytes);
-    let tenant = parsed.manifest.as_ref().map(|manifest| {
-        manifest.tenant.clone().unwrap_or_else(|| DEFAULT_TENANT.to_owned())
-    });
+    let tenant = parsed
+        .manifest
+        .as_ref()
+        .map(|manifest| manifest.tenant.clone().unwrap_or_else(|| DEFAULT_TENANT.to_owned()));
     let unknown = tenant.as_deref().filter(|tenant| registry.tenant(tenant).is_none());
     let view = catalogue.visible_to(tenant.as_deref().unwrap_or(DEFAULT_TENANT));
     let (plan, found) = compile(&parsed, &view);
@@ -76,7 +77,8 @@ pub(super) fn check(
         }),
     };
     let plan = plan.filter(|_| wanted.is_ok());
-    let manifest_id = parsed.manifest.as_ref().map(|manifest| manifest.id.clone()).filter(|id| !id.is_empty());
+    let manifest_id =
+        parsed.manifest.as_ref().map(|manifest| manifest.id.clone()).filter(|id| !id.is_empty());
     let checked = Checked {
         digest: Some(parsed.digest.clone()),
         tenant,

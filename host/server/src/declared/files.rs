@@ -122,7 +122,9 @@ mod tests {
     #[test]
     fn visible_manifests_directly_in_the_directory_are_files() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["a.yaml", "b.yml", "c.json", ".hidden.yaml", "..data.yaml", "notes.txt", "data.csv", "yaml"] {
+        for name in
+            ["a.yaml", "b.yml", "c.json", ".hidden.yaml", "..data.yaml", "notes.txt", "data.csv", "yaml"]
+        {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
         std::fs::create_dir(folder.path().join("folder.yaml")).unwrap();

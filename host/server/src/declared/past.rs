@@ -33,16 +33,16 @@ pub(super) fn live(summary: &Summary) -> Option<Live> {
         tenant: summary.tenant.clone(),
         manifest_id: summary.manifest_id.clone(),
         digest: summary.manifest_digest.clone(),
-        stopping: summary.cancel_requested,
+        stopping: summary.cancel_requested.is_some(),
     })
 }
 
 fn end(summary: &Summary) -> Option<End> {
     match &summary.stage {
         SummaryStage::Running => None,
-        SummaryStage::Concluded { .. } if summary.cancel_requested => Some(End::Cancelled),
+        SummaryStage::Concluded { .. } if summary.cancel_requested.is_some() => Some(End::Cancelled),
         SummaryStage::Concluded { .. } => Some(End::Concluded),
-        SummaryStage::Aborted { .. } if summary.cancel_requested => Some(End::Cancelled),
+        SummaryStage::Aborted { .. } if summary.cancel_requested.is_some() => Some(End::Cancelled),
         SummaryStage::Aborted { reason, .. } if reason == "cancelled" => Some(End::Cancelled),
         SummaryStage::Aborted { .. } => Some(End::Failed),
     }

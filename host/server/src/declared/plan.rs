@@ -100,7 +100,8 @@ pub(super) fn plan(
             Some(Some(wanted)) => wanted.digest == inquiry.digest,
         };
         let owner = owners.get(&id(&inquiry.tenant, &inquiry.manifest_id));
-        let free = owner.is_none_or(|owner| *owner == inquiry.file) && !kept.contains_key(inquiry.file.as_str());
+        let free =
+            owner.is_none_or(|owner| *owner == inquiry.file) && !kept.contains_key(inquiry.file.as_str());
         if wanted && free {
             owners.insert(id(&inquiry.tenant, &inquiry.manifest_id), &inquiry.file);
             kept.insert(&inquiry.file, inquiry);
@@ -120,7 +121,9 @@ pub(super) fn plan(
             None => Standing::Broken(kept.get(file.as_str()).map(|live| live.inquiry.clone())),
             Some(wanted) => match owners.get(&id(&wanted.tenant, &wanted.manifest_id)) {
                 Some(owner) if owner != file => Standing::Duplicate { of: (*owner).to_owned() },
-                _ => standing(file, wanted, kept.get(file.as_str()).copied(), &unwanted, last.get(file), held),
+                _ => {
+                    standing(file, wanted, kept.get(file.as_str()).copied(), &unwanted, last.get(file), held)
+                }
             },
         };
         if matches!(standing, Standing::Due { .. } | Standing::Held | Standing::Waiting(_)) {

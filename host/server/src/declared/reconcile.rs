@@ -37,17 +37,20 @@ const MAX_ROUNDS: usize = 4;
 const HOLD: Duration = Duration::from_secs(10);
 const MAX_HOLD: Duration = Duration::from_secs(300);
 
-/// Begin to reconcile; none where no directory is declared. Ends soon after `stop`.
-pub(crate) fn start(app: &Arc<App>, stop: CancellationToken) -> Option<tokio::task::JoinHandle<()>> {
+/// What reconciles until `stop`; none where no directory is declared.
+pub(crate) fn start(
+    app: &Arc<App>,
+    stop: CancellationToken,
+) -> Option<impl Future<Output = ()> + Send + use<>> {
     let directory = app.config.manifest_dir.clone()?;
     tracing::info!(directory = %directory.display(), "declared manifests are followed");
     let reconciler = Reconciler::new(app.clone(), directory);
-    Some(tokio::spawn(async move {
+    Some(async move {
         tokio::select! {
             () = reconciler.run() => {}
             () = stop.cancelled() => {}
         }
-    }))
+    })
 }
 
 struct Reconciler {
@@ -215,7 +218,10 @@ impl Reconciler {
                 Ok(false) => break,
                 Err(error) => {
                     self.unsettled = true;
-                    tracing::warn!(error = error.as_ref(), "declared manifests: the state cannot be read now");
+                    tracing::warn!(
+                        error = error.as_ref(),
+                        "declared manifests: the state cannot be read now"
+                    );
                     break;
                 }
             }
@@ -231,7 +237,8 @@ impl Reconciler {
             self.app.declared.show(Board { leads, problem: self.problem.clone(), ..Board::default() });
             return Ok(false);
         }
-        let live: Vec<Live> = self.app.conductor.declared().await?.iter().filter_map(super::past::live).collect();
+        let live: Vec<Live> =
+            self.app.conductor.declared().await?.iter().filter_map(super::past::live).collect();
         let files = self.wanted();
         for (file, end) in self.pasts.refresh(&self.app.conductor, &files, &live).await? {
             if end == End::Failed {
@@ -285,15 +292,26 @@ impl Reconciler {
         for (inquiry, tenant) in plan.cancel {
             match deputy.cancel(&self.app, &inquiry, &tenant).await {
                 Ok(()) => {
-                    tracing::info!(inquiry, tenant, "declared manifest: the inquiry is ended, its file changed or went away");
+                    tracing::info!(
+                        inquiry,
+                        tenant,
+                        "declared manifest: the inquiry is ended, its file changed or went away"
+                    );
                     acted = true;
                 }
-                Err(problem) => tracing::warn!(inquiry, tenant, "declared manifest: cannot end the inquiry: {}", problem.detail),
+                Err(problem) => tracing::warn!(
+                    inquiry,
+                    tenant,
+                    "declared manifest: cannot end the inquiry: {}",
+                    problem.detail
+                ),
             }
         }
         for (file, standing) in plan.files {
             let Standing::Due { after } = standing else { continue };
-            let Some(Ok(wanted)) = self.checks.get(&file).map(|checked| checked.wanted.clone()) else { continue };
+            let Some(Ok(wanted)) = self.checks.get(&file).map(|checked| checked.wanted.clone()) else {
+                continue;
+            };
             let outcome = deputy.submit(&self.app, &self.directory, &file, &wanted, after.as_deref()).await;
             acted |= matches!(outcome, Outcome::Submitted { .. });
             self.take_outcome(&file, &wanted, outcome).await?;
@@ -351,7 +369,8 @@ impl Reconciler {
             };
             files.insert(file.clone(), declaration);
         }
-        let count = |state| files.values().filter(|declaration: &&Declaration| declaration.state == state).count();
+        let count =
+            |state| files.values().filter(|declaration: &&Declaration| declaration.state == state).count();
         let states: Vec<(State, usize)> = State::ALL.into_iter().map(|state| (state, count(state))).collect();
         self.app.metrics.declared(&states, if leads { plan.drift } else { 0 });
         self.app.declared.show(Board { leads, problem: self.problem.clone(), looked: self.looked, files });
@@ -371,16 +390,16 @@ impl Reconciler {
             Standing::Due { .. } => {
                 (State::Pending, None, Some("not the leader: the leader submits it".to_owned()))
             }
-            Standing::Held => {
-                (State::Pending, None, self.holds.get(file).map(|hold| hold.message.clone()))
-            }
+            Standing::Held => (State::Pending, None, self.holds.get(file).map(|hold| hold.message.clone())),
             Standing::Waiting(inquiry) => {
                 let message = format!("it is submitted once inquiry {inquiry} has ended");
                 (State::Pending, Some(inquiry.clone()), Some(message))
             }
             Standing::Duplicate { of } => {
                 let id = checked.manifest_id.as_deref().unwrap_or_default();
-                let message = format!("`{of}` declares the manifest id `{id}` for the same tenant; give this one another id");
+                let message = format!(
+                    "`{of}` declares the manifest id `{id}` for the same tenant; give this one another id"
+                );
                 (State::Broken, None, Some(message))
             }
             Standing::Broken(inquiry) => {
@@ -433,7 +452,9 @@ fn read(
                 let digest = inquisitor_manifest::digest(&bytes);
                 let before = known.get(name).filter(|before| before.digest.as_ref() == Some(&digest));
                 match before {
-                    Some(before) if before.wanted.is_ok() && before.registry == registry.version => before.clone(),
+                    Some(before) if before.wanted.is_ok() && before.registry == registry.version => {
+                        before.clone()
+                    }
                     _ => {
                         let (checked, _) = check(name, &bytes, registry, catalogue);
                         if before.is_none() {

@@ -17,8 +17,7 @@ const NO_ROUTE: &str = "none";
 const CLIENT_GONE: &str = "499";
 
 /// Seconds of a request: from a read to a submission that waits for the disk of a majority.
-const BUCKETS: [f64; 13] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+const BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 pub(super) struct Http {
     requests: IntCounterVec,

@@ -45,8 +45,10 @@ impl Gauges {
             .set(1);
         Ok(Self {
             leader: add.gauge("inquisitor_raft_leader", "1 on the member that leads, 0 on the others.")?,
-            has_leader: add
-                .gauge("inquisitor_raft_has_leader", "1 where this member knows a leader, 0 where it does not.")?,
+            has_leader: add.gauge(
+                "inquisitor_raft_has_leader",
+                "1 where this member knows a leader, 0 where it does not.",
+            )?,
             term: add.gauge("inquisitor_raft_term", "Current term of consensus.")?,
             last_log_index: add
                 .gauge("inquisitor_raft_last_log_index", "Index of the last entry of this member's log.")?,
@@ -56,13 +58,20 @@ impl Gauges {
                 "inquisitor_raft_snapshot_index",
                 "Index of the last entry in this member's last snapshot; 0 before the first.",
             )?,
-            running: add.gauge("inquisitor_inquiries_running", "Inquiries that run once and are being driven here.")?,
+            running: add.gauge(
+                "inquisitor_inquiries_running",
+                "Inquiries that run once and are being driven here.",
+            )?,
             queued: add.gauge("inquisitor_inquiries_queued", "Inquiries that wait to be driven here.")?,
-            continuous: add.gauge("inquisitor_inquiries_continuous", "Continuous inquiries that are driven here.")?,
-            calls: add.gauge("inquisitor_instrument_calls_in_flight", "Calls of instruments that run here now.")?,
+            continuous: add
+                .gauge("inquisitor_inquiries_continuous", "Continuous inquiries that are driven here.")?,
+            calls: add
+                .gauge("inquisitor_instrument_calls_in_flight", "Calls of instruments that run here now.")?,
             inquiries: add.gauge("inquisitor_inquiries", "Inquiries that were ever submitted.")?,
-            unfinished: add.gauge("inquisitor_inquiries_unfinished", "Inquiries that have not ended, on any member.")?,
-            ledger_entries: add.gauge("inquisitor_ledger_entries", "Entries of the ledger as it stands here.")?,
+            unfinished: add
+                .gauge("inquisitor_inquiries_unfinished", "Inquiries that have not ended, on any member.")?,
+            ledger_entries: add
+                .gauge("inquisitor_ledger_entries", "Entries of the ledger as it stands here.")?,
             blobs: add.gauge("inquisitor_store_blobs", "Blobs that are kept here.")?,
             store_bytes: add.gauges(
                 "inquisitor_store_bytes",
@@ -88,25 +97,37 @@ impl Gauges {
                 // A member that cannot say that it leads does not.
                 self.leader.set(0);
                 self.has_leader.set(0);
-                tracing::warn!(error = &error as &dyn std::error::Error, "the metrics lack the state of consensus");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the metrics lack the state of consensus"
+                );
             }
         }
-        let sizes = app.conductor.sizes();
-        self.ledger_entries.set(gauge(sizes.ledger_entries));
-        self.inquiries.set(gauge(sizes.inquiries));
-        self.unfinished.set(gauge(sizes.unfinished));
-        self.blobs.set(gauge(sizes.blobs));
-        for (store, bytes) in
-            [("log", sizes.log_bytes), ("state", sizes.state_bytes), ("blobs", sizes.blob_bytes)]
-        {
-            self.store_bytes.with_label_values(&[store]).set(gauge(bytes));
+        match app.conductor.sizes().await {
+            Ok(sizes) => {
+                self.ledger_entries.set(gauge(sizes.ledger_entries));
+                self.inquiries.set(gauge(sizes.inquiries));
+                self.unfinished.set(gauge(sizes.unfinished));
+                self.blobs.set(gauge(sizes.blobs));
+                for (store, bytes) in
+                    [("log", sizes.log_bytes), ("state", sizes.state_bytes), ("blobs", sizes.blob_bytes)]
+                {
+                    self.store_bytes.with_label_values(&[store]).set(gauge(bytes));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the metrics lack the sizes of the stores"
+                );
+            }
         }
         let counts = app.dispatcher.counts();
         self.running.set(gauge(counts.running as u64));
         self.queued.set(gauge(counts.queued as u64));
         self.continuous.set(gauge(counts.continuous as u64));
         self.calls.set(gauge(app.engine.calls_in_flight() as u64));
-        self.event_streams.set(gauge(app.hub.streams() as u64));
+        self.event_streams.set(gauge(app.hub.open_streams() as u64));
     }
 }
 
@@ -130,7 +151,7 @@ async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let metrics = &app.metrics;
     let installed = app.catalogue.installed();
     let plugins: Vec<(String, String)> =
-        installed.iter().map(|plugin| (plugin.info.name.clone(), plugin.info.version.to_string())).collect();
+        installed.iter().map(|plugin| (plugin.info.name.clone(), plugin.info.version.clone())).collect();
     metrics.instruments.installed(&plugins);
     metrics.gauges.read(&app).await;
     let text = metrics.text().map_err(|error| Problem::internal(&error))?;

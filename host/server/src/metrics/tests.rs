@@ -126,7 +126,10 @@ async fn a_request_whose_client_goes_away_is_counted() {
     let answer = router.oneshot(request);
     assert!(futures::FutureExt::now_or_never(answer).is_none());
     let text = text(&metrics);
-    assert!(text.contains("inquisitor_http_requests_total{method=\"GET\",route=\"/slow\",status=\"499\"} 1"), "{text}");
+    assert!(
+        text.contains("inquisitor_http_requests_total{method=\"GET\",route=\"/slow\",status=\"499\"} 1"),
+        "{text}"
+    );
     assert!(text.contains("inquisitor_http_requests_in_flight 0"));
 }
 

@@ -3,12 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn wanted(digest: &str, manifest_id: &str, continuous: bool) -> Wanted {
-    Wanted {
-        tenant: "default".into(),
-        manifest_id: manifest_id.into(),
-        digest: digest.into(),
-        continuous,
-    }
+    Wanted { tenant: "default".into(), manifest_id: manifest_id.into(), digest: digest.into(), continuous }
 }
 
 fn live(inquiry: &str, file: &str, digest: &str, manifest_id: &str) -> Live {
@@ -142,13 +137,25 @@ struct World {
 /// What may happen to it.
 #[derive(Debug, Clone)]
 enum Happening {
-    Write { file: u8, text: u8 },
-    Break { file: u8 },
-    Remove { file: u8 },
+    Write {
+        file: u8,
+        text: u8,
+    },
+    Break {
+        file: u8,
+    },
+    Remove {
+        file: u8,
+    },
     /// Somebody cancels an inquiry.
-    Cancel { which: usize },
+    Cancel {
+        which: usize,
+    },
     /// An inquiry ends by itself.
-    End { which: usize, failed: bool },
+    End {
+        which: usize,
+        failed: bool,
+    },
     /// A plan is made and done.
     Reconcile,
 }
@@ -205,15 +212,17 @@ impl World {
         for (file, standing) in &plan.files {
             let Standing::Due { after } = standing else { continue };
             let wanted = self.files[file].clone().expect("only a file that can be run is due");
-            let conflict = self
-                .live
-                .iter()
-                .any(|live| live.manifest_id == wanted.manifest_id || live.file == *file);
+            let conflict =
+                self.live.iter().any(|live| live.manifest_id == wanted.manifest_id || live.file == *file);
             assert!(!conflict, "submitting would be refused, the id is in use");
             let submission = (file.clone(), wanted.digest.clone(), after.clone());
             if !wanted.continuous {
-                let again = self.submissions.iter().rev().take_while(|(_, digest, _)| *digest == wanted.digest);
-                assert!(again.filter(|earlier| **earlier == submission).count() == 0, "run twice: {submission:?}");
+                let again =
+                    self.submissions.iter().rev().take_while(|(_, digest, _)| *digest == wanted.digest);
+                assert!(
+                    again.filter(|earlier| **earlier == submission).count() == 0,
+                    "run twice: {submission:?}"
+                );
             }
             self.submissions.push(submission);
             self.next += 1;
