@@ -209,6 +209,13 @@ def test_the_dashboard_uses_metrics_that_exist_and_leaves_none_out() -> None:
     assert own == {re.sub("_(bucket|sum|count)$", "", name) for name in used} - {"up"}
 
 
+def test_the_list_of_metrics_knows_all_that_the_host_counts() -> None:
+    sources = (chart.REPOSITORY / "host" / "server" / "src" / "metrics").glob("*.rs")
+    names = {name for path in sources for name in re.findall(r'"(inquisitor_[a-z_]+)"', path.read_text())}
+    listed = {re.sub("_(bucket|sum|count)$", "", name) for name in metrics()}
+    assert names and names <= listed | {"inquisitor_server"}
+
+
 def test_the_queries_of_the_dashboard_are_valid(tmp_path: Path) -> None:
     """As recording rules, so that promtool parses them."""
     text = json.loads(DASHBOARD.read_text())
