@@ -3,18 +3,22 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use inquisitor_engine::gating::{DEFAULT_TENANT, Policy};
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt, RaftStateMachine};
 use openraft::testing::{StoreBuilder, Suite};
 use openraft::{CommittedLeaderId, EntryPayload, RaftLogReader, RaftSnapshotBuilder};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
-use crate::change::Change;
+use crate::change::{Change, Proposal};
 use crate::database::Store;
+use crate::facts::{PlanFacts, TenantFacts};
 use crate::identity::Layout;
 use crate::log::RaftLog;
+use crate::list::{self, InquiryFilter, Summary};
 use crate::raft::{Batch, COMMAND_FORMAT, Entry, LogId, StorageError, TypeConfig, Vote};
 use crate::read;
+use crate::record::OriginRow;
 use crate::state::{self, StateMachine};
 
 struct Disk;
@@ -43,18 +47,42 @@ fn submission(inquiry: &str) -> Bytes {
     let change = Change::Submit {
         inquiry: inquiry.into(),
         plan: Bytes::from_static(b"{}"),
-        facts: crate::change::PlanFacts {
+        facts: PlanFacts {
             manifest_id: "m".into(),
+            manifest_digest: "cd".into(),
             name: "n".into(),
-            tenant: None,
+            tenant: DEFAULT_TENANT.into(),
             kind: None,
+            tags: vec![],
             steps: 1,
+            rounds: None,
+            plugins: vec![[1; 32]],
+            plan: [2; 32],
+            content: [3; 32],
+            idempotency: None,
         },
         manifest: "ab".repeat(32),
         base_dir: None,
+        bounds: Bytes::from_static(b"{}"),
+        origin: OriginRow::Local,
         at: 1,
     };
-    change.encode().unwrap()
+    Proposal::Plain(change).encode().unwrap()
+}
+
+fn new_tenant(name: &str) -> Bytes {
+    let tenant = TenantFacts {
+        name: name.into(),
+        description: String::new(),
+        policy: serde_json::to_vec(&Policy::default()).unwrap().into(),
+        limit: None,
+        created: 1,
+    };
+    Proposal::Plain(Change::CreateTenant { tenant, at: 1 }).encode().unwrap()
+}
+
+fn all(store: &Store) -> Vec<Summary> {
+    list::list(store, &InquiryFilter::default(), None, 100).unwrap().items
 }
 
 fn entry(term: u64, index: u64, changes: Vec<Bytes>) -> Entry {
@@ -128,7 +156,8 @@ async fn a_read_for_replication_is_bounded_and_never_empty() {
 async fn a_snapshot_carries_everything_and_damage_is_refused_whole() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (_log, mut source, source_store) = open(&from);
-    let changes = (0..50).map(|inquiry| submission(&format!("q{inquiry}"))).collect();
+    let mut changes: Vec<Bytes> = (0..50).map(|inquiry| submission(&format!("q{inquiry}"))).collect();
+    changes.push(new_tenant("pharma"));
     source.apply([entry(1, 0, changes)]).await.unwrap();
     let snapshot = source.get_snapshot_builder().await.build_snapshot().await.unwrap();
     let mut bytes = Vec::new();
@@ -153,14 +182,17 @@ async fn a_snapshot_carries_everything_and_damage_is_refused_whole() {
     target.install_snapshot(&snapshot.meta, received).await.unwrap();
 
     assert_eq!(read::head(&target_store).unwrap(), read::head(&source_store).unwrap());
-    assert_eq!(read::list(&target_store, None, 100).unwrap(), read::list(&source_store, None, 100).unwrap());
+    let published = target.published();
+    assert_eq!(*published.ledger.borrow(), 51);
+    assert!(published.registry.borrow().tenant("pharma").is_some());
+    assert_eq!(all(&target_store), all(&source_store));
     assert_eq!(target.get_current_snapshot().await.unwrap().unwrap().meta, snapshot.meta);
     // Both go on alike.
     for machine in [&mut source, &mut target] {
         machine.apply([entry(1, 1, vec![submission("next")])]).await.unwrap();
     }
     assert_eq!(read::head(&target_store).unwrap(), read::head(&source_store).unwrap());
-    assert_eq!(read::checkpoint(&target_store).unwrap().size, 51);
+    assert_eq!(read::checkpoint(&target_store).unwrap().size, 52);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use inquisitor_conductor::InquiryFilter;
 use inquisitor_engine::journal::Journal;
 use inquisitor_ledger::{Checkpoint, verify_export};
 use support::*;
@@ -103,14 +104,16 @@ async fn what_was_acknowledged_survives_kill_9() {
             assert_eq!(verify_export(lines, Some(earlier)).unwrap(), checkpoint);
         }
         assert!(checkpoint.size as usize >= acknowledged.len());
-        let (status, listed) =
-            (conductor.status().await.unwrap(), conductor.inquiries(None, 1000).await.unwrap());
+        let (status, listed) = (
+            conductor.status().await.unwrap(),
+            conductor.inquiries(&InquiryFilter::default(), None, 1000).await.unwrap(),
+        );
         conductor.shutdown().await;
 
         let conductor = open(&data).await;
         assert_eq!(conductor.checkpoint_at(checkpoint.size).await.unwrap(), checkpoint);
         assert_eq!(conductor.checkpoint().await.unwrap().size, checkpoint.size);
-        assert_eq!(conductor.inquiries(None, 1000).await.unwrap(), listed);
+        assert_eq!(conductor.inquiries(&InquiryFilter::default(), None, 1000).await.unwrap(), listed);
         let again = conductor.status().await.unwrap();
         // A member that comes to lead in a new term adds an empty entry, which the hash takes in.
         if again.applied_index == status.applied_index {

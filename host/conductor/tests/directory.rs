@@ -6,7 +6,7 @@ mod support;
 
 use std::os::unix::fs::PermissionsExt;
 
-use inquisitor_conductor::{Conductor, ConductorConfig, ConductorError};
+use inquisitor_conductor::{Conductor, ConductorConfig, ConductorError, InquiryFilter};
 use inquisitor_engine::journal::{Journal, JournalError};
 use support::*;
 
@@ -131,7 +131,8 @@ async fn the_log_is_purged_after_a_snapshot_and_nothing_is_lost() {
 
     let conductor = Conductor::open(config).await.unwrap();
     assert_eq!(conductor.checkpoint().await.unwrap(), checkpoint);
-    assert_eq!(conductor.inquiries(None, 100).await.unwrap().len(), 12);
+    let page = conductor.inquiries(&InquiryFilter::default(), None, 100).await.unwrap();
+    assert_eq!(page.items.len(), 12);
     run(&conductor, "more", &manifest, 1).await;
     conductor.shutdown().await;
 }

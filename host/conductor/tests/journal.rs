@@ -4,23 +4,14 @@
 
 mod support;
 
-use inquisitor_engine::journal::{
-    Abort, Applied, Command, Journal, JournalError, Refusal, Status, StepResult, Token,
-};
+use inquisitor_engine::journal::{Abort, Command, Journal, JournalError, Refusal, Status, StepResult, Token};
 use inquisitor_findings::reading::Value;
 use inquisitor_ledger::{
     Checkpoint, Entry, Hash, leaf_hash, verify_consistency, verify_export, verify_inclusion,
 };
 use support::*;
 
-use inquisitor_conductor::{Conductor, SummaryStage};
-
-async fn refusal(conductor: &Conductor, command: Command) -> Refusal {
-    match conductor.propose(command).await.unwrap() {
-        Applied::Refused(refusal) => refusal,
-        other => panic!("not refused: {other:?}"),
-    }
-}
+use inquisitor_conductor::{InquiryFilter, SummaryStage};
 
 /// The text with each digest as `#`: most change with every new field of a plan or a record.
 fn without_digests(text: &str) -> String {
@@ -28,10 +19,6 @@ fn without_digests(text: &str) -> String {
         .map(|part| if part.parse::<Hash>().is_ok() { "#" } else { part })
         .collect::<Vec<_>>()
         .join("\"")
-}
-
-async fn already(conductor: &Conductor, command: Command) {
-    assert_eq!(conductor.propose(command).await.unwrap(), Applied::AlreadyDone);
 }
 
 #[tokio::test]
@@ -212,9 +199,13 @@ async fn the_list_is_paged_from_the_newest_and_the_unfinished_from_the_oldest() 
 
     let ids =
         |page: &[inquisitor_conductor::Summary]| page.iter().map(|one| one.id.clone()).collect::<Vec<_>>();
-    let page = conductor.inquiries(None, 2).await.unwrap();
+    let all = InquiryFilter::default();
+    let page = conductor.inquiries(&all, None, 2).await.unwrap();
+    assert_eq!(page.next, Some(page.items[1].sequence));
+    let rest = conductor.inquiries(&all, page.next, 100).await.unwrap();
+    assert_eq!(rest.next, None);
+    let (page, rest) = (page.items, rest.items);
     assert_eq!(ids(&page), ["x", "y"]);
-    let rest = conductor.inquiries(Some(page[1].sequence), 100).await.unwrap();
     assert_eq!(ids(&rest), ["z", "first"]);
     assert_eq!(page[0].stage, SummaryStage::Running);
     assert_eq!((page[0].name.as_str(), page[0].steps, page[0].recorded), ("x", 1, 0));
@@ -235,7 +226,9 @@ async fn every_entry_and_every_size_can_be_proved() {
     let checkpoint = Checkpoint { size: said.size, root: said.root.parse().unwrap() };
     let entries = conductor.ledger_entries(0, 1000).await.unwrap();
     assert_eq!(entries.len() as u64, checkpoint.size);
-    for (index, bytes) in (0..).zip(&entries) {
+    for (expected, (index, bytes)) in (0..).zip(&entries) {
+        let index = *index;
+        assert_eq!(index, expected);
         Entry::parse(bytes, index).unwrap();
         let proof = conductor.inclusion_proof(index, checkpoint.size).await.unwrap();
         verify_inclusion(&leaf_hash(bytes), index, &proof, &checkpoint).unwrap();

@@ -2,173 +2,51 @@
 // The lint's exception for tests does not see helpers beside them.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod reference;
 mod support;
 
-use std::collections::BTreeMap;
-
-use inquisitor_engine::journal::{
-    Abort, Applied, Command, Inquiry, Journal, Refusal, Status, StepRecord, StepState, Token,
-};
+use inquisitor_engine::gating::{DEFAULT_TENANT, Tenant};
+use inquisitor_engine::journal::{Abort, Command, Journal, Token};
 use inquisitor_ledger::verify_export;
 use proptest::prelude::*;
+use reference::Model;
 use support::*;
-
-/// The journal as the trait's documentation describes it.
-#[derive(Default)]
-struct Model {
-    inquiries: BTreeMap<String, Inquiry>,
-    order: Vec<String>,
-    /// Records with the token that they came with, by inquiry, step and attempt.
-    records: BTreeMap<(String, usize, u32), (Token, StepRecord, bool)>,
-    accepted: u64,
-}
-
-impl Model {
-    fn apply(&mut self, command: &Command, term: u64) -> Applied {
-        match self.change(command, term) {
-            Ok(applied) => {
-                self.accepted += u64::from(applied != Applied::AlreadyDone);
-                applied
-            }
-            Err(refusal) => Applied::Refused(refusal),
-        }
-    }
-
-    fn change(&mut self, command: &Command, term: u64) -> Result<Applied, Refusal> {
-        let id = match command {
-            Command::Submit { inquiry, .. }
-            | Command::Lease { inquiry, .. }
-            | Command::Record { inquiry, .. }
-            | Command::Conclude { inquiry, .. }
-            | Command::Abort { inquiry, .. } => inquiry.clone(),
-        };
-        if let Command::Submit { plan, manifest, base_dir, at, .. } = command {
-            if let Some(there) = self.inquiries.get(&id) {
-                return if there.plan == **plan { Ok(Applied::AlreadyDone) } else { Err(Refusal::IdTaken) };
-            }
-            let inquiry = Inquiry {
-                id: id.clone(),
-                plan: (**plan).clone(),
-                manifest: manifest.clone(),
-                base_dir: base_dir.clone(),
-                submitted: *at,
-                status: Status::Running,
-                steps: BTreeMap::new(),
-            };
-            self.order.push(id.clone());
-            self.inquiries.insert(id, inquiry);
-            return Ok(Applied::Done);
-        }
-        let Some(inquiry) = self.inquiries.get_mut(&id) else {
-            return Err(Refusal::NoSuchInquiry { inquiry: id });
-        };
-        let running = inquiry.status == Status::Running;
-        match command {
-            Command::Submit { .. } => unreachable!(),
-            Command::Lease { step, attempt, executor, .. } => {
-                if *step >= inquiry.plan.steps.len() {
-                    return Err(Refusal::NoSuchStep { step: *step });
-                }
-                if !running {
-                    return Err(Refusal::Ended);
-                }
-                let last = inquiry.steps.get(step).map_or(0, |state| state.token.attempt);
-                if inquiry.steps.get(step).is_some_and(|state| state.record.is_some()) {
-                    return Err(Refusal::StepDone);
-                }
-                if *attempt != last + 1 {
-                    return Err(Refusal::AttemptOutOfOrder { asked: *attempt, last });
-                }
-                let token = Token { term, attempt: *attempt };
-                let state = inquiry.steps.entry(*step).or_insert_with(|| StepState {
-                    token,
-                    executor: executor.clone(),
-                    earlier: Vec::new(),
-                    record: None,
-                });
-                state.token = token;
-                Ok(Applied::Leased(token))
-            }
-            Command::Record { step, token, record, is_final, .. } => {
-                if *step >= inquiry.plan.steps.len() {
-                    return Err(Refusal::NoSuchStep { step: *step });
-                }
-                let key = (id, *step, token.attempt);
-                let given = (*token, (**record).clone(), *is_final);
-                if self.records.get(&key) == Some(&given) {
-                    return Ok(Applied::AlreadyDone);
-                }
-                if !running {
-                    return Err(Refusal::Ended);
-                }
-                let state = inquiry.steps.get_mut(step).ok_or(Refusal::LeaseLost)?;
-                if state.record.is_some() {
-                    return Err(Refusal::StepDone);
-                }
-                if state.token != *token || self.records.contains_key(&key) {
-                    return Err(Refusal::LeaseLost);
-                }
-                if *is_final {
-                    state.record = Some((**record).clone());
-                } else {
-                    state.earlier.push((**record).clone());
-                }
-                self.records.insert(key, given);
-                Ok(Applied::Done)
-            }
-            Command::Conclude { finding, artifacts, at, .. } => {
-                let ended =
-                    Status::Concluded { finding: finding.clone(), artifacts: artifacts.clone(), at: *at };
-                if !running {
-                    return if inquiry.status == ended {
-                        Ok(Applied::AlreadyDone)
-                    } else {
-                        Err(Refusal::Ended)
-                    };
-                }
-                for step in 0..inquiry.plan.steps.len() {
-                    if inquiry.steps.get(&step).is_none_or(|state| state.record.is_none()) {
-                        return Err(Refusal::StepsMissing { step });
-                    }
-                }
-                inquiry.status = ended;
-                Ok(Applied::Done)
-            }
-            Command::Abort { reason, at, .. } => {
-                let ended = Status::Aborted { reason: reason.clone(), at: *at };
-                if !running {
-                    return if inquiry.status == ended {
-                        Ok(Applied::AlreadyDone)
-                    } else {
-                        Err(Refusal::Ended)
-                    };
-                }
-                inquiry.status = ended;
-                Ok(Applied::Done)
-            }
-        }
-    }
-}
 
 /// A command with small numbers, so that commands meet each other.
 #[derive(Debug, Clone)]
 enum Draw {
     Submit {
         inquiry: u8,
-        steps: usize,
+        tenant: u8,
+        plan: u8,
+        key: Option<u8>,
     },
     Lease {
         inquiry: u8,
         step: usize,
+        round: u32,
         attempt: u32,
     },
     Record {
         inquiry: u8,
         step: usize,
+        round: u32,
         attempt: u32,
         term_off: u64,
         value: u8,
         is_final: bool,
+    },
+    /// The next round of the first step, from lease to final record.
+    Observe {
+        inquiry: u8,
+        skip: u32,
+    },
+    Update {
+        inquiry: u8,
+        reason: u8,
+    },
+    Cancel {
+        inquiry: u8,
     },
     Conclude {
         inquiry: u8,
@@ -178,76 +56,224 @@ enum Draw {
         inquiry: u8,
         timed_out: bool,
     },
+    CreateTenant {
+        tenant: u8,
+        limit: Option<u32>,
+    },
+    UpdateTenant {
+        tenant: u8,
+        limit: Option<u32>,
+    },
+    RemoveTenant {
+        tenant: u8,
+    },
+    CreateKey {
+        key: u8,
+        secret: u8,
+        tenant: Option<u8>,
+    },
+    RevokeKey {
+        key: u8,
+    },
+    Install {
+        component: u8,
+        version: u8,
+        tenant: Option<u8>,
+    },
+    Uninstall {
+        component: u8,
+        tenant: Option<u8>,
+    },
+    Decide,
     /// Close and open the directory.
     Reopen,
 }
 
-fn draw() -> impl Strategy<Value = Draw> {
-    let inquiry = 0..3_u8;
-    prop_oneof![
-        4 => (inquiry.clone(), 1..3_usize).prop_map(|(inquiry, steps)| Draw::Submit { inquiry, steps }),
-        12 => (inquiry.clone(), 0..3_usize, 0..4_u32)
-            .prop_map(|(inquiry, step, attempt)| Draw::Lease { inquiry, step, attempt }),
-        16 => (inquiry.clone(), 0..3_usize, 1..4_u32, prop_oneof![9 => Just(0_u64), 1 => Just(1)], 0..2_u8, any::<bool>())
-            .prop_map(|(inquiry, step, attempt, term_off, value, is_final)| Draw::Record {
-                inquiry, step, attempt, term_off, value, is_final
+fn draw() -> impl Strategy<Value = (bool, Draw)> {
+    let inquiry = || 0..3_u8;
+    let tenant = || 0..3_u8;
+    let owner = || prop_oneof![Just(None), tenant().prop_map(Some)];
+    let limit = || prop_oneof![Just(None), (0..2_u32).prop_map(Some)];
+    let change = prop_oneof![
+        9 => (inquiry(), tenant(), 0..5_u8, prop_oneof![2 => Just(None), 1 => (0..2_u8).prop_map(Some)])
+            .prop_map(|(inquiry, tenant, plan, key)| Draw::Submit { inquiry, tenant, plan, key }),
+        12 => (inquiry(), 0..3_usize, prop_oneof![4 => Just(0_u32), 1 => 0..4_u32], 0..4_u32)
+            .prop_map(|(inquiry, step, round, attempt)| Draw::Lease { inquiry, step, round, attempt }),
+        16 => (
+            inquiry(),
+            0..3_usize,
+            prop_oneof![4 => Just(0_u32), 1 => 0..4_u32],
+            1..4_u32,
+            prop_oneof![9 => Just(0_u64), 1 => Just(1)],
+            0..2_u8,
+            any::<bool>(),
+        )
+            .prop_map(|(inquiry, step, round, attempt, term_off, value, is_final)| Draw::Record {
+                inquiry, step, round, attempt, term_off, value, is_final
             }),
-        3 => (inquiry.clone(), 0..2_u8).prop_map(|(inquiry, reason)| Draw::Conclude { inquiry, reason }),
-        1 => (inquiry, any::<bool>()).prop_map(|(inquiry, timed_out)| Draw::Abort { inquiry, timed_out }),
+        10 => (inquiry(), 0..2_u32).prop_map(|(inquiry, skip)| Draw::Observe { inquiry, skip }),
+        2 => (inquiry(), 0..2_u8).prop_map(|(inquiry, reason)| Draw::Update { inquiry, reason }),
+        1 => inquiry().prop_map(|inquiry| Draw::Cancel { inquiry }),
+        3 => (inquiry(), 0..2_u8).prop_map(|(inquiry, reason)| Draw::Conclude { inquiry, reason }),
+        2 => (inquiry(), any::<bool>()).prop_map(|(inquiry, timed_out)| Draw::Abort { inquiry, timed_out }),
+        4 => (tenant(), limit()).prop_map(|(tenant, limit)| Draw::CreateTenant { tenant, limit }),
+        1 => (tenant(), limit()).prop_map(|(tenant, limit)| Draw::UpdateTenant { tenant, limit }),
+        2 => tenant().prop_map(|tenant| Draw::RemoveTenant { tenant }),
+        3 => (0..3_u8, 0..3_u8, owner()).prop_map(|(key, secret, tenant)| Draw::CreateKey { key, secret, tenant }),
+        1 => (0..3_u8).prop_map(|key| Draw::RevokeKey { key }),
+        4 => (0..2_u8, 0..2_u8, owner())
+            .prop_map(|(component, version, tenant)| Draw::Install { component, version, tenant }),
+        2 => (0..2_u8, owner()).prop_map(|(component, tenant)| Draw::Uninstall { component, tenant }),
+        1 => Just(Draw::Decide),
         1 => Just(Draw::Reopen),
-    ]
+    ];
+    (prop::bool::weighted(0.2), change)
 }
 
-fn command(draw: &Draw, manifest: &str, model: &Model) -> Option<Command> {
+/// What commands name.
+struct World {
+    manifest: String,
+    components: [String; 2],
+}
+
+fn tenant_name(tenant: u8) -> &'static str {
+    [DEFAULT_TENANT, "food", "pharma"][usize::from(tenant)]
+}
+
+fn commands(draw: &Draw, world: &World, model: &Model) -> Vec<Command> {
     let id = |inquiry: &u8| format!("q{inquiry}");
-    Some(match draw {
-        Draw::Submit { inquiry, steps } => submit(&id(inquiry), manifest, plan("n", *steps)),
-        Draw::Lease { inquiry, step, attempt } => lease(&id(inquiry), *step, *attempt),
-        Draw::Record { inquiry, step, attempt, term_off, value, is_final } => {
-            let id = id(inquiry);
-            let held =
-                model.inquiries.get(&id).and_then(|there| there.steps.get(step)).map_or(1, |s| s.token.term);
-            let token = Token { term: held + term_off, attempt: *attempt };
-            record(&id, *step, token, readings(f64::from(*value)), *is_final)
+    let owner = |tenant: &Option<u8>| tenant.map(tenant_name);
+    let described = |name: u8, limit: Option<u32>| {
+        let tenant = Tenant { description: format!("{limit:?}"), ..tenant(tenant_name(name), limit) };
+        Box::new(tenant)
+    };
+    let component = |component: &u8| &world.components[usize::from(*component)];
+    let held = |id: &str, step: usize| {
+        let step = model.inquiries.get(id).and_then(|there| there.steps.get(&step));
+        step.map_or((0, Token { term: 1, attempt: 0 }), |step| (step.round, step.token))
+    };
+    vec![match draw {
+        Draw::Submit { inquiry, tenant, plan: kind, key } => {
+            let mut plan = match kind {
+                0 | 1 => plan("n", usize::from(*kind) + 1),
+                2 => continuous(1, component(&0)),
+                other => continuous(2, component(&(other - 3))),
+            };
+            if *kind == 4 {
+                plan.manifest_digest = "cd".repeat(32);
+            }
+            let key = key.map(|key| key.to_string());
+            submit_as(tenant_name(*tenant), &id(inquiry), &world.manifest, plan, key.as_deref())
         }
+        Draw::Lease { inquiry, step, round, attempt } => lease_round(&id(inquiry), *step, *round, *attempt),
+        Draw::Record { inquiry, step, round, attempt, term_off, value, is_final } => {
+            let id = id(inquiry);
+            let token = Token { term: held(&id, *step).1.term + term_off, attempt: *attempt };
+            record_round(&id, *step, *round, token, readings(f64::from(*value)), *is_final)
+        }
+        Draw::Observe { inquiry, skip } => {
+            let id = id(inquiry);
+            let (round, last) = held(&id, 0);
+            let recorded = model.inquiries.get(&id).and_then(|there| there.steps.get(&0));
+            let next = match recorded {
+                Some(step) if step.record.is_some() => round + 1 + skip,
+                _ => round,
+            };
+            let token = Token { attempt: last.attempt + 1, ..last };
+            return vec![
+                lease_round(&id, 0, next, token.attempt),
+                record_round(&id, 0, next, token, readings(f64::from(next)), true),
+            ];
+        }
+        Draw::Update { inquiry, reason } => update(&id(inquiry), &reason.to_string()),
+        Draw::Cancel { inquiry } => cancel(&id(inquiry)),
         Draw::Conclude { inquiry, reason } => conclude(&id(inquiry), &reason.to_string()),
         Draw::Abort { inquiry, timed_out } => {
             abort(&id(inquiry), if *timed_out { Abort::TimedOut } else { Abort::Cancelled })
         }
-        Draw::Reopen => return None,
-    })
+        Draw::CreateTenant { tenant, limit } => {
+            Command::CreateTenant { tenant: described(*tenant, *limit), at: 1 }
+        }
+        Draw::UpdateTenant { tenant, limit } => {
+            Command::UpdateTenant { tenant: described(*tenant, *limit), at: 1 }
+        }
+        Draw::RemoveTenant { tenant } => remove_tenant(tenant_name(*tenant)),
+        Draw::CreateKey { key: id, secret, tenant } => {
+            let mut key = key(&id.to_string(), owner(tenant));
+            key.secret_hash = secret_hash(&secret.to_string());
+            Command::CreateKey { key: Box::new(key), at: 1 }
+        }
+        Draw::RevokeKey { key } => revoke_key(&key.to_string()),
+        Draw::Install { component: digest, version, tenant } => {
+            install(component(digest), &version.to_string(), owner(tenant))
+        }
+        Draw::Uninstall { component: digest, tenant } => remove_plugin(component(digest), owner(tenant)),
+        Draw::Decide => Command::Decide { access: Box::new(access("key.list", "", false)) },
+        Draw::Reopen => return Vec::new(),
+    }]
 }
 
-async fn compare(draws: Vec<Draw>) -> Result<(), TestCaseError> {
+async fn compare(draws: Vec<(bool, Draw)>) -> Result<(), TestCaseError> {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let mut conductor = open(&data).await;
     let manifest = manifest(&conductor).await;
+    let components = [
+        conductor.put_blob(b"one".to_vec()).await.unwrap(),
+        conductor.put_blob(b"two".to_vec()).await.unwrap(),
+    ];
+    let world = World { manifest, components };
     let mut model = Model::default();
-    for draw in draws {
-        match command(&draw, &manifest, &model) {
-            None => {
-                conductor.shutdown().await;
-                conductor = open(&data).await;
+    for (is_authorized, draw) in draws {
+        if matches!(draw, Draw::Reopen) {
+            conductor.shutdown().await;
+            conductor = open(&data).await;
+        }
+        for mut command in commands(&draw, &world, &model) {
+            let term = conductor.status().await.unwrap().term;
+            // A record of a round that the same draw leased comes with the token of now.
+            if let (Draw::Observe { .. }, Command::Record { token, .. }) = (&draw, &mut command) {
+                token.term = term;
             }
-            Some(command) => {
-                let term = conductor.status().await.unwrap().term;
-                let expected = model.apply(&command, term);
-                prop_assert_eq!(conductor.propose(command).await.unwrap(), expected, "{:?}", draw);
+            if is_authorized && !matches!(draw, Draw::Decide) {
+                command = authorized("any", "", command);
             }
+            let expected = model.apply(&command, term);
+            prop_assert_eq!(conductor.propose(command).await.unwrap(), expected, "{:?}", draw);
         }
     }
+    let ids = |found: Vec<&inquisitor_engine::journal::Inquiry>| {
+        found.into_iter().map(|one| one.id.clone()).collect::<Vec<_>>()
+    };
     for (id, expected) in &model.inquiries {
         let found = conductor.inquiry(id).await.unwrap();
         prop_assert_eq!(found.as_ref(), Some(expected));
+        let missed: u64 = expected.steps.values().map(|step| step.missed).sum();
+        prop_assert_eq!(conductor.summary(id).await.unwrap().unwrap().missed, missed);
     }
-    let unfinished: Vec<&String> =
-        model.order.iter().filter(|id| model.inquiries[*id].status == Status::Running).collect();
-    let found = conductor.unfinished().await.unwrap();
-    prop_assert_eq!(found.iter().collect::<Vec<_>>(), unfinished);
+    prop_assert_eq!(conductor.unfinished().await.unwrap(), ids(model.running(None)));
+    for tenant in (0..3).map(tenant_name) {
+        let unfinished = conductor.unfinished_of(tenant).await.unwrap();
+        prop_assert_eq!(unfinished, model.running(Some(tenant)).len(), "{}", tenant);
+    }
+    let registry = conductor.registry();
+    let written = |tenant: &&Tenant| model.tenants.contains_key(&tenant.name);
+    prop_assert_eq!(
+        registry.tenants().filter(written).cloned().collect::<Vec<_>>(),
+        model.tenants.values().cloned().collect::<Vec<_>>()
+    );
+    prop_assert!(registry.tenant(DEFAULT_TENANT).is_some());
+    prop_assert_eq!(
+        registry.keys().cloned().collect::<Vec<_>>(),
+        model.keys.values().cloned().collect::<Vec<_>>()
+    );
+    prop_assert_eq!(
+        registry.plugins().cloned().collect::<Vec<_>>(),
+        model.plugins.values().cloned().collect::<Vec<_>>()
+    );
     let mut export = Vec::new();
     let checkpoint = conductor.export_ledger(&mut export).unwrap();
-    prop_assert_eq!(checkpoint.size, model.accepted);
+    prop_assert_eq!(checkpoint.size, model.entries);
     let lines = export.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     prop_assert_eq!(verify_export(lines, None).unwrap(), checkpoint);
     conductor.shutdown().await;

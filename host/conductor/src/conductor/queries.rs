@@ -63,6 +63,16 @@ pub struct StoreSizes {
 }
 
 impl Conductor {
+    /// Asks a majority whether this member still leads, and waits until all that it had committed is applied: what is read
+    /// after this is as new as the question. Commits nothing.
+    ///
+    /// # Errors
+    /// When this member does not lead or a majority does not answer.
+    pub async fn confirm(&self) -> Result<(), ConductorError> {
+        let confirmed = self.raft.ensure_linearizable().await;
+        confirmed.map(|_| ()).map_err(|error| ConductorError::Consensus(error.to_string()))
+    }
+
     /// What this member says of itself.
     ///
     /// # Errors
