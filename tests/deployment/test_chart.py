@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import subprocess
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -166,6 +168,20 @@ def test_notes_name_objects_that_exist() -> None:
     assert "WARNING" not in text
     assert "persistence is disabled" in chart.notes({"persistence": {"enabled": False}})
     assert "plain HTTP" in chart.notes({"service": {"type": "LoadBalancer"}})
+
+
+def test_the_inquiry_of_helm_test_is_verified(tmp_path) -> None:
+    """By the host itself, where it is built: the command's exit code is 0 for that verdict alone."""
+    target = chart.REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target")
+    binary, plugins = target / "debug" / "inquisitor", target / "plugins"
+    if not binary.is_file() or not plugins.is_dir():
+        pytest.skip(f"{binary} or {plugins} is not built")
+    inquiry = chart.CHART / "files" / "test-inquiry.yaml"
+    folders = ["--plugin-dir", plugins, "--cache-dir", tmp_path]
+    done = subprocess.run(
+        [binary, "run", inquiry, "--output", "json", *folders], capture_output=True, text=True, timeout=120, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_what_kubernetes_never_changes_does_not_change_with_the_chart(tmp_path) -> None:

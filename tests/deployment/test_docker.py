@@ -113,7 +113,7 @@ def test_the_context_has_what_a_build_needs_and_no_more() -> None:
             assert path in context, path
         if path.endswith(".template"):
             assert path in context, path
-    for path in ("README.md", "target/debug/inquisitor", ".git/config", "deployments/README.md"):
+    for path in ("README.md", "target/debug/inquisitor", "tests/deployment/run.sh", ".git/config", "deployments/README.md"):
         assert not kept(path, patterns), path
 
 

@@ -76,6 +76,9 @@ def test_a_command_that_needs_more_names_what_exists(command: str) -> None:
         assert container == spec["containers"][0]["name"]
     if words[0] == "kubectl" and words[1] not in ("apply", "create") or "helm" in words[:1] and words[1] != "package":
         assert chart.NAMESPACE in words, "a command without its namespace acts on another"
+    for selector in re.findall(r" -l (\S+)", command):
+        spec = chart.named(objects(), "StatefulSet", "inquisitor")["spec"]["template"]["metadata"]["labels"]
+        assert dict(pair.split("=") for pair in selector.split(",")).items() <= spec.items()
     for entry in re.findall(r"jsonpath='\{\.data\.([a-z-]+)\}'", command):
         assert entry in chart.named(objects(), "Secret", "inquisitor-secrets")["data"]
     for word in words:

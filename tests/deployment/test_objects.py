@@ -1,6 +1,7 @@
 """What must hold for every object, whatever the values: schemas of Kubernetes, security, ports, selectors, environment."""
 
 import copy
+import os
 import re
 import subprocess
 
@@ -231,9 +232,10 @@ def test_every_variable_that_the_host_reads_can_be_set() -> None:
 
 
 def test_the_list_of_variables_is_that_of_the_binary() -> None:
-    binary = chart.REPOSITORY / "target" / "debug" / "inquisitor"
+    target = chart.REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target")
+    binary = target / "debug" / "inquisitor"
     if not binary.is_file():
-        pytest.skip("target/debug/inquisitor is not built")
+        pytest.skip(f"{binary} is not built")
     done = subprocess.run([binary, "serve", "--help"], capture_output=True, text=True, timeout=60)
     if done.returncode:
         pytest.skip("this build has no `serve`")
