@@ -23,4 +23,6 @@ if ! command -v promtool >/dev/null; then
         exit 1
     fi
 fi
+# Nothing is written beside the sources.
+export PYTHONDONTWRITEBYTECODE=1
 exec "$venv/bin/python" -m pytest --quiet -p no:cacheprovider "$@"
