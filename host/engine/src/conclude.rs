@@ -1,34 +1,36 @@
 //! The end of an inquiry: from its records to a finding, from the finding to reports, and both into the journal.
 
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use inquisitor_findings::StepFailure;
 use inquisitor_findings::finding::Finding;
-use inquisitor_findings::reading::{Observation, Observed};
-use inquisitor_manifest::plan::{Action, Plan};
-use inquisitor_manifest::spec::Destination;
+use inquisitor_findings::reading::Observed;
+use inquisitor_manifest::plan::Plan;
 use inquisitor_report::{ReportInput, StepOutcome};
 
 use crate::Engine;
 use crate::error::EngineError;
-use crate::journal::{Command, Inquiry, StepRecord, StepResult};
+use crate::history::History;
+use crate::journal::{Command, Inquiry, StepRecord, StepResult, StepState};
 use crate::now;
 
 /// A report as it will be kept: file name and bytes.
-type Artifact = (String, Vec<u8>);
+pub(crate) type Artifact = (String, Vec<u8>);
 
 impl Engine {
-    /// Draw the finding from the records, write the reports, and conclude.
-    pub(crate) async fn conclude(&self, id: &str) -> Result<(), EngineError> {
-        let inquiry =
-            self.journal.inquiry(id).await?.ok_or_else(|| EngineError::NoSuchInquiry(id.to_owned()))?;
-        let (observed, failures) = self.gather(&inquiry).await?;
+    /// Draw the finding from the records, write the reports, and conclude. `history` is what the driver kept of them; it is read
+    /// from the journal where there is none.
+    pub(crate) async fn conclude(&self, id: &str, history: Option<History>) -> Result<(), EngineError> {
+        let inquiry = self.load(id).await?;
+        let history = match history {
+            Some(history) => history,
+            None => self.history(&inquiry).await?,
+        };
         let checkpoint = self.journal.checkpoint().await?;
         let outcomes = outcomes(&inquiry);
         let (id, submitted, plan) = (inquiry.id.clone(), inquiry.submitted, inquiry.plan.clone());
         // A million readings take seconds to weigh; that is no work for an async thread.
         let drawn = tokio::task::spawn_blocking(move || {
-            let finding = inquisitor_findings::conclude(&plan, &observed, &failures);
+            let finding = history.conclude(&plan);
             let input = ReportInput {
                 inquiry: &id,
                 plan: &plan,
@@ -37,7 +39,7 @@ impl Engine {
                 checkpoint: Some((checkpoint.size, checkpoint.root.as_str())),
                 steps: &outcomes,
             };
-            render(&input, &observed).map(|artifacts| (finding, artifacts))
+            render(&input, history.observed()).map(|artifacts| (finding, artifacts))
         })
         .await;
         let (finding, artifacts) = match drawn {
@@ -48,8 +50,9 @@ impl Engine {
         };
         // Written first, so that a host that is killed in between writes them next time. A folder that cannot be written
         // holds back no finding: the reports are in the journal too, and the inquiry would never end.
-        let written = self.write_destinations(&inquiry, &artifacts).await;
-        self.commit(&inquiry.id, finding, artifacts).await?;
+        let artifacts = Arc::new(artifacts);
+        let written = self.deliver(&inquiry, &artifacts).await;
+        self.commit(&inquiry.id, finding, Arc::unwrap_or_clone(artifacts)).await?;
         written
     }
 
@@ -65,71 +68,6 @@ impl Engine {
             at: now(),
         };
         self.accept("concluding the inquiry", command).await.map(|_| ())
-    }
-
-    /// The observations that count, and the counting steps that brought none.
-    async fn gather(&self, inquiry: &Inquiry) -> Result<(Vec<Observed>, Vec<StepFailure>), EngineError> {
-        let mut observed = Vec::new();
-        let mut failures = Vec::new();
-        for (position, step) in inquiry.plan.steps.iter().enumerate() {
-            let Action::Observe { instrument, counts: true, .. } = &step.action else { continue };
-            let Some(record) = inquiry.steps.get(&position).and_then(|state| state.record.as_ref()) else {
-                continue;
-            };
-            let message = match &record.result {
-                StepResult::Failed(failure) => failure.to_string(),
-                StepResult::Skipped { reason } => format!("skipped: {reason}"),
-                StepResult::Inline(_) | StepResult::Blob { .. } => {
-                    observed.push(Observed {
-                        instrument: instrument.clone(),
-                        step: step.name.clone(),
-                        time: record.started,
-                        observation: self.observation(&step.name, record).await?,
-                    });
-                    continue;
-                }
-            };
-            failures.push(StepFailure { instrument: instrument.clone(), step: step.name.clone(), message });
-        }
-        Ok((observed, failures))
-    }
-
-    async fn observation(&self, step: &str, record: &StepRecord) -> Result<Observation, EngineError> {
-        match &record.result {
-            StepResult::Inline(observation) => Ok(observation.clone()),
-            StepResult::Blob { digest, .. } => {
-                let bytes = self.journal.blob(digest).await?;
-                serde_json::from_slice(&bytes).map_err(|error| EngineError::Corrupt {
-                    digest: digest.clone(),
-                    step: step.to_owned(),
-                    message: error.to_string(),
-                })
-            }
-            StepResult::Failed(_) | StepResult::Skipped { .. } => Ok(Observation::default()),
-        }
-    }
-
-    /// Write the reports to the folders that the manifest names, beside the journal's own copies.
-    async fn write_destinations(&self, inquiry: &Inquiry, artifacts: &[Artifact]) -> Result<(), EngineError> {
-        for destination in &inquiry.plan.reporting.destinations {
-            let Destination::File { path, .. } = destination;
-            // The message has the path as written in the manifest: it may hold a secret.
-            let failed = |message: String| EngineError::Destination { path: path.clone(), message };
-            let resolved = self.resolve_text(path, &mut Vec::new()).map_err(failed)?;
-            let folder = inquiry
-                .base_dir
-                .as_ref()
-                .map_or_else(|| PathBuf::from(&resolved), |base| Path::new(base).join(&resolved));
-            for (name, bytes) in artifacts {
-                let file = folder.join(name);
-                let written = async {
-                    tokio::fs::create_dir_all(&folder).await?;
-                    tokio::fs::write(&file, bytes).await
-                };
-                written.await.map_err(|error| failed(format!("cannot write {name}: {error}")))?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -170,20 +108,15 @@ fn unused(taken: &[Artifact], name: &str) -> String {
     }
 }
 
-/// How each step ended, for reports and for whoever shows the inquiry.
+/// How each step ended, for reports and for whoever shows the inquiry. Of a step that was observed again and again, the
+/// outcome is that of its last round, the attempts are those of all rounds, and the readings those of the rounds that are
+/// kept; the message says how many rounds failed or were missed.
 pub fn outcomes(inquiry: &Inquiry) -> Vec<StepOutcome> {
     let steps = inquiry.plan.steps.iter().enumerate();
     steps
         .map(|(position, step)| {
             let state = inquiry.steps.get(&position);
-            let record = state.and_then(|state| state.record.as_ref());
-            let (outcome, message, readings) = match record.map(|record| &record.result) {
-                None => ("not run", None, 0),
-                Some(StepResult::Inline(observation)) => ("completed", None, observation.len()),
-                Some(StepResult::Blob { readings, .. }) => ("completed", None, *readings),
-                Some(StepResult::Failed(failure)) => (failure.name(), Some(failure.to_string()), 0),
-                Some(StepResult::Skipped { reason }) => ("skipped", Some(reason.clone()), 0),
-            };
+            let (outcome, message, readings) = state.map_or(("not run", None, 0), outcome);
             StepOutcome {
                 step: step.name.clone(),
                 phase: step.phase.clone(),
@@ -195,6 +128,44 @@ pub fn outcomes(inquiry: &Inquiry) -> Vec<StepOutcome> {
             }
         })
         .collect()
+}
+
+fn outcome(state: &StepState) -> (&'static str, Option<String>, usize) {
+    let rounds: Vec<&StepRecord> =
+        state.history.iter().map(|(_, record)| record).chain(&state.record).collect();
+    let Some(last) = rounds.last() else { return ("not run", None, 0) };
+    let readings = rounds.iter().map(|record| readings(record)).sum();
+    let (outcome, message) = match &last.result {
+        StepResult::Inline(_) | StepResult::Blob { .. } => ("completed", None),
+        StepResult::Failed(failure) => (failure.name(), Some(failure.to_string())),
+        StepResult::Skipped { reason } => ("skipped", Some(reason.clone())),
+    };
+    if state.round == 0 && state.missed == 0 {
+        return (outcome, message, readings);
+    }
+    let failed = rounds.iter().filter(|record| !is_completed(record)).count();
+    let mut told = Vec::new();
+    if failed > 0 {
+        told.push(format!("{failed} of the last {} rounds brought no readings", rounds.len()));
+    }
+    if state.missed > 0 {
+        told.push(format!("{} rounds were missed", state.missed));
+    }
+    told.extend(message.map(|message| format!("the last: {message}")));
+    let message = if told.is_empty() { None } else { Some(told.join("; ")) };
+    (outcome, message, readings)
+}
+
+fn is_completed(record: &StepRecord) -> bool {
+    matches!(record.result, StepResult::Inline(_) | StepResult::Blob { .. })
+}
+
+fn readings(record: &StepRecord) -> usize {
+    match &record.result {
+        StepResult::Inline(observation) => observation.len(),
+        StepResult::Blob { readings, .. } => *readings,
+        StepResult::Failed(_) | StepResult::Skipped { .. } => 0,
+    }
 }
 
 #[cfg(test)]

@@ -46,10 +46,10 @@ pub enum Event {
         /// What it says.
         line: LogLine,
     },
-    /// An instrument was called, for a step or for a preflight check, and the call has ended. One for every attempt, also
-    /// for one that the circuit breaker or a refusal kept from its plugin.
+    /// An attempt at a step with an instrument has ended, one that the circuit breaker or a refusal kept from its plugin
+    /// included. Preflight checks are not among them.
     Called {
-        /// Name of the step; `preflight` for a preflight check.
+        /// Name of the step.
         step: String,
         /// Id of the instrument.
         instrument: String,
@@ -59,7 +59,7 @@ pub enum Event {
         version: String,
         /// `completed`, or the name of the failure, such as `memory-limit`.
         outcome: &'static str,
-        /// Nanoseconds from the lease to the end, waiting for a free place included.
+        /// Nanoseconds that it took, waiting for a free place left out.
         took_ns: u64,
         /// What it used: fuel, memory, calls to the host.
         usage: Usage,

@@ -47,6 +47,7 @@ impl Engine {
                 inquiry,
                 step: &step,
                 number: 1,
+                round: 0,
                 state: None,
                 cancel: cancel.clone(),
                 observer: Arc::new(Silent),
@@ -60,8 +61,8 @@ impl Engine {
     }
 
     async fn substrate_opens(&self, inquiry: &Inquiry) -> Result<(), String> {
-        let mut secrets = Vec::new();
-        let source = self.source(inquiry, &mut secrets).await;
+        let mut resolver = self.resolver(inquiry);
+        let source = self.source(inquiry, 0, &mut resolver).await;
         let Some(source) = source.map_err(|failure| format!("substrate_accessibility: {failure}"))? else {
             return Ok(());
         };
@@ -71,7 +72,7 @@ impl Engine {
             Err(error) => format!("substrate_accessibility: {error}"),
         };
         // The path of a file may hold a secret, and the message is recorded.
-        crate::secrets::strike_text(&mut message, &secrets);
+        crate::secrets::strike_text(&mut message, &resolver.used);
         Err(message)
     }
 

@@ -4,8 +4,12 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use inquisitor_findings::reading::{Observation, Value};
+use inquisitor_manifest::secret;
+use inquisitor_manifest::spec::Parameters;
 use inquisitor_runtime::outcome::Failure;
 use inquisitor_runtime::request::Report;
+
+use crate::gating::Bounds;
 
 /// What stands where a secret was struck out.
 pub const STRUCK_OUT: &str = "[secret]";
@@ -61,6 +65,60 @@ impl Secrets for AllowedSecrets {
     }
 }
 
+/// Secrets as one inquiry may use them: those that the host allows and its tenant too.
+pub(crate) struct Resolver<'a> {
+    secrets: &'a dyn Secrets,
+    bounds: &'a Bounds,
+    /// The secrets that were looked up, to be struck out of whatever comes back.
+    pub(crate) used: Vec<String>,
+}
+
+impl<'a> Resolver<'a> {
+    pub(crate) fn new(secrets: &'a dyn Secrets, bounds: &'a Bounds) -> Self {
+        Self { secrets, bounds, used: Vec::new() }
+    }
+
+    /// Parameters with their secret references resolved.
+    ///
+    /// # Errors
+    /// A message without a secret, when there is none by a name or it is not allowed.
+    pub(crate) fn parameters(&mut self, parameters: &Parameters) -> Result<Parameters, String> {
+        let mut refused = None;
+        let resolved = secret::resolve(parameters, &mut |name| self.look_up(name, &mut refused));
+        resolved.map(|resolved| resolved.value).map_err(|error| refused.unwrap_or_else(|| error.to_string()))
+    }
+
+    /// A text with its secret references resolved.
+    ///
+    /// # Errors
+    /// As for parameters.
+    pub(crate) fn text(&mut self, text: &str) -> Result<String, String> {
+        let mut refused = None;
+        let resolved = secret::resolve_text(text, &mut |name| self.look_up(name, &mut refused));
+        resolved.map(|resolved| resolved.value).map_err(|error| refused.unwrap_or_else(|| error.to_string()))
+    }
+
+    fn look_up(&mut self, name: &str, refused: &mut Option<String>) -> Option<String> {
+        let is_allowed = self.bounds.secrets.as_ref().is_none_or(|allowed| allowed.contains(name));
+        let found = if is_allowed {
+            self.secrets.get(name)
+        } else {
+            let tenant = &self.bounds.tenant;
+            Err(format!("the policy of the tenant `{tenant}` does not allow the secret `{name}`"))
+        };
+        match found {
+            Ok(secret) => {
+                self.used.push(secret.clone());
+                Some(secret)
+            }
+            Err(why) => {
+                *refused = Some(why);
+                None
+            }
+        }
+    }
+}
+
 /// Strike secrets out of a text.
 pub fn strike_text(text: &mut String, secrets: &[String]) {
     for secret in secrets.iter().filter(|secret| secret.len() >= MIN_STRUCK_OUT) {
@@ -87,7 +145,7 @@ pub fn strike_out(report: &mut Report, secrets: &[String]) {
     }
     match &mut report.result {
         Ok(observation) => strike_observation(observation, &strike),
-        Err(failure) => strike_failure(failure, &strike),
+        Err(failure) => strike_failure(failure, secrets),
     }
 }
 
@@ -115,7 +173,9 @@ fn strike_value(value: &mut Value, strike: &dyn Fn(&mut String)) {
     }
 }
 
-fn strike_failure(failure: &mut Failure, strike: &dyn Fn(&mut String)) {
+/// Strike secrets out of a failure.
+pub(crate) fn strike_failure(failure: &mut Failure, secrets: &[String]) {
+    let strike = |text: &mut String| strike_text(text, secrets);
     match failure {
         Failure::InvalidParameters { message, .. }
         | Failure::Unavailable { message, .. }
@@ -201,5 +261,28 @@ mod tests {
             directory: Some(directory.path().to_owned()),
         };
         assert_eq!(secrets.get("PATH"), Ok("from-file".to_owned()));
+    }
+
+    #[test]
+    fn a_tenant_uses_the_secrets_that_its_policy_names_and_the_host_allows() {
+        struct Host;
+        impl Secrets for Host {
+            fn get(&self, name: &str) -> Result<String, String> {
+                if name == "UNSET" { Err("not set".into()) } else { Ok(format!("value of {name}")) }
+            }
+        }
+        let bounds = Bounds {
+            tenant: "acme".into(),
+            secrets: Some(["OURS".to_owned(), "UNSET".to_owned()].into()),
+            ..Bounds::of_host()
+        };
+        let mut resolver = Resolver::new(&Host, &bounds);
+        assert_eq!(resolver.text("a ${OURS}"), Ok("a value of OURS".into()));
+        let refused = resolver.text("${THEIRS}").unwrap_err();
+        assert_eq!(refused, "the policy of the tenant `acme` does not allow the secret `THEIRS`");
+        assert_eq!(resolver.text("${UNSET}"), Err("not set".into()));
+        assert_eq!(resolver.used, ["value of OURS"]);
+        let everything = Bounds::of_host();
+        assert_eq!(Resolver::new(&Host, &everything).text("${THEIRS}"), Ok("value of THEIRS".into()));
     }
 }
