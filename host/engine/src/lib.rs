@@ -29,6 +29,8 @@ mod schedule;
 pub mod secrets;
 mod step;
 mod submit;
+#[cfg(test)]
+mod testing;
 mod text;
 
 use std::path::PathBuf;

@@ -429,3 +429,6 @@ impl Shared {
 fn backoff(failures: u32) -> Duration {
     Duration::from_millis(500).saturating_mul(2_u32.saturating_pow(failures)).min(MAX_BACKOFF)
 }
+
+#[cfg(test)]
+mod tests;

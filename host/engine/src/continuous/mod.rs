@@ -215,3 +215,6 @@ impl Engine {
         Ok((history, verdict))
     }
 }
+
+#[cfg(test)]
+mod tests;
