@@ -206,7 +206,7 @@ impl Installation {
                 taken.plugin.digest()
             )));
         }
-        let now = super::now();
+        let now = crate::app::now();
         let record = PluginRecord {
             digest: digest.clone(),
             name: description.name.clone(),

@@ -1,7 +1,7 @@
 //! The API: one file for each resource, with its types, its handlers and their description.
 //!
 //! Each file has a function `routes` that [`guarded`] puts together; `openapi.json` is made from the same declarations, so
-//! that no route is served and not described. `extract`, `json` and `page` are what handlers share.
+//! that no route is served and not described. `extract`, `json`, `page` and `shared` are what handlers share.
 
 pub mod artifacts;
 pub mod events;
@@ -20,6 +20,7 @@ pub mod policy;
 mod problems;
 pub mod readings;
 pub mod roles;
+mod shared;
 pub mod tenants;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::Path;
+use super::extract::{NoQuery, Path};
 use super::install::Installer;
 use super::plugins::Plugin;
 use super::problems::OfSomething;
@@ -100,7 +100,7 @@ impl Uploads {
         }
     }
 
-    fn get(&self, id: &str) -> Option<(Option<String>, Upload)> {
+    pub(super) fn get(&self, id: &str) -> Option<(Option<String>, Upload)> {
         self.kept().iter().rev().find(|(_, upload)| upload.id == id).cloned()
     }
 
@@ -123,6 +123,7 @@ async fn upload(
     State(app): State<Arc<App>>,
     principal: Principal,
     Path(id): Path<String>,
+    _: NoQuery,
 ) -> Result<Json<Upload>, Problem> {
     let missing = || {
         Problem::not_found("there is no such upload; its status is forgotten after a restart and after many others")

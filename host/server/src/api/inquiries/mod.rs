@@ -1,0 +1,369 @@
+//! Inquiries: submitting, watching and cancelling them, and their findings.
+
+mod submit;
+mod types;
+mod view;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::{StatusCode, header};
+use inquisitor_conductor::{InquiryFilter, InquiryState, Summary};
+use inquisitor_engine::journal::{Command, Inquiry, Journal as _, Status, StepRecord};
+use inquisitor_findings::finding::Verdict;
+use inquisitor_ledger::rfc3339;
+use inquisitor_runtime::request::LogLine;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::events::{self, Outline};
+use super::extract::{NoQuery, Path, Query};
+use super::page::{self, Page};
+use super::shared::{off_thread, shortened};
+use super::problems::{OfSomething, Usual};
+use crate::app::{App, now};
+use crate::gate::{Action, Permit, Principal};
+use crate::problem::Problem;
+
+pub use types::{
+    AttemptLogs, FindingDocument, InquiryDetails, InquiryInstrument, InquiryOrigin, InquiryStatus, InquirySummary,
+    InterimFinding, LedgerCheckpoint, LogItem, ManifestDiagnostic, PlanStep, PlanSummary, Provenance, RelatedPlace,
+    StepDetails, StepLogs, StepUsage, SubmittedInquiry, TextSpan, ValidationReport,
+};
+pub(super) use view::{log_item, summary as summary_view};
+
+use submit::__path_submit;
+use submit::submit;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(list, submit))
+        .merge(submit::routes())
+        .routes(routes!(details))
+        .routes(routes!(cancel))
+        .routes(routes!(findings))
+        .routes(routes!(manifest))
+        .routes(routes!(logs))
+}
+
+/// Characters of an inquiry's id: those of a UUID.
+const MAX_ID: usize = 64;
+/// Attempts whose logs one answer has at most.
+const MAX_LOGGED_ATTEMPTS: usize = 20;
+
+fn missing(id: &str) -> Problem {
+    Problem::not_found(format!("there is no inquiry {}", shortened(id)))
+}
+
+/// The inquiry of this id, if this principal sees it and may do this.
+pub(super) async fn look_up(
+    app: &App,
+    principal: &Principal,
+    action: Action,
+    id: &str,
+) -> Result<(Summary, Permit), Problem> {
+    if id.len() > MAX_ID {
+        return Err(missing(id));
+    }
+    let summary = app.conductor.summary(id).await?;
+    let summary =
+        summary.filter(|summary| principal.sees_tenant(&summary.tenant)).ok_or_else(|| missing(id))?;
+    let permit = principal.permit(app, action, id, Some(&summary.tenant)).await?;
+    Ok((summary, permit))
+}
+
+/// The inquiry of this id with all its records, if this principal may read it.
+pub(super) async fn read(app: &App, principal: &Principal, id: &str) -> Result<(Summary, Inquiry), Problem> {
+    let (summary, _) = look_up(app, principal, Action::InquiryRead, id).await?;
+    let inquiry = app.conductor.inquiry(id).await?.ok_or_else(|| missing(id))?;
+    Ok((summary, inquiry))
+}
+
+/// Parameters of the list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ListQuery {
+    /// Only those that are so far.
+    #[param(inline)]
+    state: Option<InquiryStatus>,
+    /// Only those with this verdict.
+    #[param(inline)]
+    verdict: Option<VerdictName>,
+    /// Only those with this tag.
+    tag: Option<String>,
+    /// Only those of this tenant.
+    #[param(max_length = 63)]
+    tenant: Option<String>,
+    /// Only those of manifests with this id.
+    manifest: Option<String>,
+    /// Only those of this type of inquiry.
+    kind: Option<String>,
+    /// Items on the page.
+    #[param(minimum = 1, maximum = 500, default = 50)]
+    limit: Option<usize>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// A verdict, as in findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+enum VerdictName {
+    Verified,
+    Inconclusive,
+    Falsified,
+}
+
+impl From<VerdictName> for Verdict {
+    fn from(name: VerdictName) -> Self {
+        match name {
+            VerdictName::Verified => Self::Verified,
+            VerdictName::Inconclusive => Self::Inconclusive,
+            VerdictName::Falsified => Self::Falsified,
+        }
+    }
+}
+
+/// List inquiries, newest first.
+///
+/// A page looks at a bounded number of inquiries, so with filters it may have fewer items than were asked for, or none, and
+/// still name a next one.
+#[utoipa::path(
+    get,
+    path = "/v1/inquiries",
+    tag = "inquiries",
+    params(ListQuery),
+    responses((status = 200, description = "A page of inquiries.", body = Page<InquirySummary>), Usual)
+)]
+async fn list(
+    State(app): State<Arc<App>>,
+    principal: Principal,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Page<InquirySummary>>, Problem> {
+    principal.permit(&app, Action::InquiryRead, "", principal.sees()).await.map(drop)?;
+    let limit = page::limit(query.limit)?;
+    let before = query.cursor.as_deref().map(|text| text.parse::<u64>().map_err(|_| page::bad_cursor())).transpose()?;
+    let tenant = match (principal.sees(), query.tenant) {
+        (None, asked) => asked,
+        // There are none of another tenant, as there are none of one that is not there.
+        (Some(own), Some(asked)) if own != asked => return Ok(Json(Page { items: Vec::new(), next: None })),
+        (Some(own), _) => Some(own.to_owned()),
+    };
+    let filter = InquiryFilter {
+        tenant,
+        state: query.state.map(|state| match state {
+            InquiryStatus::Running => InquiryState::Running,
+            InquiryStatus::Concluded => InquiryState::Concluded,
+            InquiryStatus::Aborted => InquiryState::Aborted,
+        }),
+        tag: query.tag,
+        manifest: query.manifest,
+        kind: query.kind,
+        verdict: query.verdict.map(Verdict::from),
+    };
+    let page = app.conductor.inquiries(&filter, before, limit).await?;
+    let items = page.items.into_iter().map(view::summary).collect();
+    Ok(Json(Page { items, next: page.next.map(|sequence| sequence.to_string()) }))
+}
+
+/// An inquiry with all that became of it.
+#[utoipa::path(
+    get,
+    path = "/v1/inquiries/{id}",
+    tag = "inquiries",
+    params(("id" = String, Path, description = "Id of the inquiry.")),
+    responses((status = 200, description = "The inquiry.", body = InquiryDetails), OfSomething)
+)]
+async fn details(
+    State(app): State<Arc<App>>,
+    principal: Principal,
+    Path(id): Path<String>,
+    _: NoQuery,
+) -> Result<Response, Problem> {
+    let (summary, inquiry) = read(&app, &principal, &id).await?;
+    // Thousands of steps are made and written on a thread that may block.
+    off_thread(move || Json(view::details(view::summary(summary), inquiry)).into_response()).await
+}
+
+/// Ask for an inquiry to end.
+///
+/// One that runs once is aborted; a continuous one concludes with what it has. Asking again changes nothing.
+#[utoipa::path(
+    post,
+    path = "/v1/inquiries/{id}/cancel",
+    tag = "inquiries",
+    params(("id" = String, Path, description = "Id of the inquiry.")),
+    responses(
+        (status = 202, description = "It will end. `status` and `Location` say when it has.", body = InquirySummary, headers(("Location" = String, description = "Path of the inquiry."))),
+        (status = 409, description = "It has ended.", body = Problem, content_type = "application/problem+json"),
+        OfSomething,
+    )
+)]
+async fn cancel(
+    State(app): State<Arc<App>>,
+    principal: Principal,
+    Path(id): Path<String>,
+    _: NoQuery,
+) -> Result<Response, Problem> {
+    let (_, permit) = look_up(&app, &principal, Action::InquiryCancel, &id).await?;
+    app.change(permit, Command::Cancel { inquiry: id.clone(), at: now() }).await?;
+    app.dispatcher.cancel(&id);
+    let summary = app.conductor.summary(&id).await?.ok_or_else(|| missing(&id))?;
+    let location = [(header::LOCATION, format!("/v1/inquiries/{id}"))];
+    Ok((StatusCode::ACCEPTED, location, Json(view::summary(summary))).into_response())
+}
+
+/// The finding of an inquiry, with where the ledger has it.
+///
+/// Of a continuous inquiry that goes on it is the last one, marked as interim.
+#[utoipa::path(
+    get,
+    path = "/v1/inquiries/{id}/findings",
+    tag = "inquiries",
+    params(("id" = String, Path, description = "Id of the inquiry.")),
+    responses((status = 200, description = "The finding.", body = FindingDocument), OfSomething)
+)]
+async fn findings(
+    State(app): State<Arc<App>>,
+    principal: Principal,
+    Path(id): Path<String>,
+    _: NoQuery,
+) -> Result<Json<FindingDocument>, Problem> {
+    let (_, inquiry) = read(&app, &principal, &id).await?;
+    let (finding, at, interim) = match (inquiry.status, inquiry.interim) {
+        (Status::Concluded { finding, at, .. }, _) => (*finding, at, false),
+        (Status::Running, Some(interim)) => (interim.finding, interim.at, true),
+        (Status::Running, None) => {
+            return Err(Problem::not_found(format!("the inquiry {id} is running and has no finding yet")));
+        }
+        (Status::Aborted { .. }, _) => {
+            return Err(Problem::not_found(format!("the inquiry {id} was aborted and has no finding")));
+        }
+    };
+    let kind = if interim { events::UPDATED } else { events::CONCLUDED };
+    let entry = last_entry(&app, &id, kind).await?;
+    let checkpoint = app.conductor.checkpoint().await?;
+    Ok(Json(FindingDocument {
+        inquiry: id,
+        interim,
+        at: rfc3339(at),
+        finding,
+        provenance: Provenance {
+            index: entry.as_ref().map(|entry| entry.index),
+            finding_digest: entry.and_then(|entry| entry.body.finding),
+            manifest_digest: inquiry.plan.manifest_digest,
+            checkpoint: LedgerCheckpoint { size: checkpoint.size, root: checkpoint.root },
+        },
+    }))
+}
+
+/// The last ledger entry of an inquiry that is of this kind.
+async fn last_entry(app: &App, id: &str, kind: &str) -> Result<Option<Outline>, Problem> {
+    let mut found = None;
+    let mut from = 0;
+    loop {
+        let entries = app.conductor.inquiry_entries(id, from, events::SLICE).await?;
+        let Some((last, _)) = entries.last() else { return Ok(found) };
+        from = last + 1;
+        let is_end = entries.len() < events::SLICE;
+        for (_, bytes) in entries {
+            // Everything has its kind in the first bytes of its outline; only the one that is sought is kept.
+            let outline: Outline = serde_json::from_slice(&bytes).map_err(|error| Problem::internal(&error))?;
+            if outline.kind == kind {
+                found = Some(outline);
+            }
+        }
+        if is_end {
+            return Ok(found);
+        }
+    }
+}
+
+/// The manifest of an inquiry, as it was submitted.
+#[utoipa::path(
+    get,
+    path = "/v1/inquiries/{id}/manifest",
+    tag = "inquiries",
+    params(("id" = String, Path, description = "Id of the inquiry.")),
+    responses((status = 200, description = "The text.", body = String, content_type = "application/yaml"), OfSomething)
+)]
+async fn manifest(
+    State(app): State<Arc<App>>,
+    principal: Principal,
+    Path(id): Path<String>,
+    _: NoQuery,
+) -> Result<Response, Problem> {
+    let (summary, _) = look_up(&app, &principal, Action::InquiryRead, &id).await?;
+    let text = app.conductor.blob(&summary.manifest).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/yaml; charset=utf-8"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"),
+    ];
+    Ok((headers, text).into_response())
+}
+
+/// What the instrument of a step logged.
+#[utoipa::path(
+    get,
+    path = "/v1/inquiries/{id}/steps/{position}/logs",
+    tag = "inquiries",
+    params(
+        ("id" = String, Path, description = "Id of the inquiry."),
+        ("position" = usize, Path, description = "Position of the step in the plan, from 0."),
+        LogsQuery,
+    ),
+    responses((status = 200, description = "The lines, attempt by attempt.", body = StepLogs), OfSomething)
+)]
+async fn logs(
+    State(app): State<Arc<App>>,
+    principal: Principal,
+    Path((id, position)): Path<(String, usize)>,
+    Query(query): Query<LogsQuery>,
+) -> Result<Json<StepLogs>, Problem> {
+    let (_, mut inquiry) = read(&app, &principal, &id).await?;
+    let step = inquiry
+        .plan
+        .steps
+        .get(position)
+        .ok_or_else(|| Problem::not_found(format!("the inquiry has no step {position}")))?;
+    let step = step.name.clone();
+    let mut records: Vec<(u32, StepRecord)> = Vec::new();
+    if let Some(state) = inquiry.steps.remove(&position) {
+        records.extend(state.history);
+        records.extend(state.earlier.into_iter().chain(state.record).map(|record| (state.round, record)));
+    }
+    records.retain(|(round, _)| query.round.is_none_or(|asked| asked == *round));
+    records.drain(..records.len().saturating_sub(MAX_LOGGED_ATTEMPTS));
+    let mut attempts = Vec::with_capacity(records.len());
+    for (round, record) in records {
+        let lines: Vec<LogLine> = match &record.logs {
+            None => Vec::new(),
+            Some(digest) => {
+                let bytes = app.conductor.blob(digest).await?;
+                serde_json::from_slice(&bytes).map_err(|error| Problem::internal(&error))?
+            }
+        };
+        attempts.push(AttemptLogs {
+            round,
+            started: rfc3339(record.started),
+            outcome: view::outcome(&record).to_owned(),
+            lines: lines.iter().map(view::log_item).collect(),
+        });
+    }
+    Ok(Json(StepLogs { position, step, attempts }))
+}
+
+/// Parameters of a step's logs.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct LogsQuery {
+    /// Only attempts of this round.
+    round: Option<u32>,
+}
