@@ -2,6 +2,8 @@
 //!
 //! The tests need what `cargo xtask plugins` and `cargo build -p inquisitor` make; where it is missing they fail and say so.
 
+pub mod server;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -65,6 +67,12 @@ pub fn inquisitor() -> Command {
         "INQUISITOR_CONFIG",
         "INQUISITOR_OUTPUT",
         "INQUISITOR_PLUGIN_DIR",
+        "INQUISITOR_SERVER",
+        "INQUISITOR_KEY",
+        "INQUISITOR_CONTEXT",
+        "API_KEY",
+        "MANIFEST_DIR",
+        "SUBSTRATE_DIR",
     ] {
         command.env_remove(name);
     }

@@ -33,6 +33,12 @@ fn help() {
         ("help", vec!["--help"]),
         ("run_help", vec!["run", "--help"]),
         ("plugin_help", vec!["plugin", "--help"]),
+        ("serve_help", vec!["serve", "--help"]),
+        ("submit_help", vec!["submit", "--help"]),
+        ("inquiry_help", vec!["inquiry", "--help"]),
+        ("ledger_help", vec!["ledger", "--help"]),
+        ("tenant_set_help", vec!["tenant", "set", "--help"]),
+        ("context_help", vec!["context", "--help"]),
     ] {
         let ended = run(&arguments);
         assert_eq!(ended.code, 0);
@@ -105,7 +111,10 @@ fn completions_name_every_subcommand() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ended = run(["completions", shell]);
         assert_eq!(ended.code, 0);
-        for command in ["run", "validate", "schema", "plugin", "ledger"] {
+        for command in [
+            "run", "validate", "schema", "plugin", "ledger", "serve", "submit", "inquiry", "tenant", "key",
+            "status", "raft", "context",
+        ] {
             assert!(ended.stdout.contains(command), "{shell}: {command}");
         }
     }

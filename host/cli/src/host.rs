@@ -14,6 +14,9 @@ use crate::args::PluginSources;
 use crate::print;
 use crate::settings::{self, Settings};
 
+/// Name of the one member that a command without a server is.
+const LOCAL: &str = "local";
+
 /// The sandbox, with its cache where flags or configuration say.
 ///
 /// # Errors
@@ -35,6 +38,22 @@ pub(crate) async fn catalogue(
     sources: &PluginSources,
     settings: &Settings,
 ) -> anyhow::Result<Arc<Catalogue>> {
+    let catalogue = load(runtime, sources, settings).await?;
+    for broken in catalogue.broken() {
+        print::note(&format!("warning: {} is left out: {}", broken.name, broken.message));
+    }
+    Ok(catalogue)
+}
+
+/// Every plugin that manifests may name; the catalogue knows which files of the folders are none.
+///
+/// # Errors
+/// When a file or folder that was named on the command line cannot be used.
+pub(crate) async fn load(
+    runtime: &Runtime,
+    sources: &PluginSources,
+    settings: &Settings,
+) -> anyhow::Result<Arc<Catalogue>> {
     let mut folders = sources.plugin_dir.clone();
     if folders.is_empty() {
         folders.clone_from(&settings.plugin_dir);
@@ -49,7 +68,6 @@ pub(crate) async fn catalogue(
         if named(&sources.plugin) || named(&sources.plugin_dir) {
             anyhow::bail!("cannot use {} for plugins: {}", broken.name, broken.message);
         }
-        print::note(&format!("warning: {} is left out: {}", broken.name, broken.message));
     }
     Ok(Arc::new(catalogue))
 }
@@ -80,8 +98,8 @@ pub(crate) async fn open(
     catalogue: Arc<Catalogue>,
     secrets: AllowedSecrets,
 ) -> anyhow::Result<Host> {
-    let conductor = conductor(data_dir).await?;
-    let config = EngineConfig { secrets: Arc::new(secrets), ..EngineConfig::new("local") };
+    let conductor = conductor(data_dir, LOCAL).await?;
+    let config = EngineConfig { secrets: Arc::new(secrets), ..EngineConfig::new(LOCAL) };
     let engine = Engine::new(conductor.clone(), runtime, catalogue, config);
     Ok(Host { conductor, engine })
 }
@@ -94,11 +112,15 @@ pub(crate) async fn existing_conductor(data_dir: &Path) -> anyhow::Result<Arc<Co
     if !data_dir.is_dir() {
         anyhow::bail!("there is no data directory {}", data_dir.display());
     }
-    conductor(data_dir).await
+    conductor(data_dir, LOCAL).await
 }
 
-async fn conductor(data_dir: &Path) -> anyhow::Result<Arc<Conductor>> {
-    let conductor = Conductor::open(ConductorConfig::new(data_dir, "local"))
+/// Open the state of the member of this name.
+///
+/// # Errors
+/// As for [`open`].
+pub(crate) async fn conductor(data_dir: &Path, member: &str) -> anyhow::Result<Arc<Conductor>> {
+    let conductor = Conductor::open(ConductorConfig::new(data_dir, member))
         .await
         .with_context(|| format!("cannot open the data directory {}", data_dir.display()))?;
     Ok(Arc::new(conductor))

@@ -1,4 +1,4 @@
-//! Everything that goes to standard output, in one place: text for people, or one JSON document.
+//! Everything that goes to standard output, in one place: text for people, or one JSON or YAML document.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::args::{Color, Global, Output};
+use crate::client::ClientError;
 
 /// Print a text as it is, with a newline at its end.
 ///
@@ -17,6 +18,34 @@ pub(crate) fn text(text: &str) -> anyhow::Result<()> {
     write(format!("{text}{newline}").as_bytes())
 }
 
+/// Print a result: as the document that programs read, or as what `text` makes of it for people.
+///
+/// # Errors
+/// When it cannot be encoded, `text` fails, or standard output is closed.
+pub(crate) fn result<T: Serialize>(
+    output: Output,
+    value: &T,
+    text: impl FnOnce() -> anyhow::Result<String>,
+) -> anyhow::Result<()> {
+    match output {
+        Output::Text => self::text(&text()?),
+        Output::Json => json(value),
+        Output::Yaml => yaml(value),
+    }
+}
+
+/// Print a value as the document that programs read.
+///
+/// # Errors
+/// When it cannot be encoded or standard output is closed.
+pub(crate) fn document<T: Serialize>(output: Output, value: &T) -> anyhow::Result<()> {
+    if output == Output::Yaml { yaml(value) } else { json(value) }
+}
+
+fn yaml<T: Serialize>(value: &T) -> anyhow::Result<()> {
+    text(&serde_saphyr::to_string(value).context("encoding the result")?)
+}
+
 /// Print a value as indented JSON.
 ///
 /// # Errors
@@ -25,15 +54,28 @@ pub(crate) fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     text(&serde_json::to_string_pretty(value).context("encoding the result")?)
 }
 
-/// Print the error that a command ended with as the document of `--output json`, unless one was printed before.
-pub(crate) fn json_error(output: Output, error: &anyhow::Error) {
-    if output == Output::Json && !PRINTED.load(Ordering::Relaxed) {
-        // The error itself was said on standard error; where standard output is closed there is nothing to add.
-        let _ = json(&serde_json::json!({ "error": format!("{error:#}") }));
-    }
+/// Print a finding for people.
+///
+/// # Errors
+/// When standard output is closed.
+pub(crate) fn finding(global: &Global, summary: &inquisitor_report::Summary<'_>) -> anyhow::Result<()> {
+    text(&inquisitor_report::console_summary(summary, width(), color_stdout(global)))
 }
 
-/// Whether anything went to standard output, so that there is never a second JSON document.
+/// Print the error that a command ended with as the document that programs read, unless one was printed before.
+pub(crate) fn error_document(output: Output, error: &anyhow::Error) {
+    if output == Output::Text || PRINTED.load(Ordering::Relaxed) {
+        return;
+    }
+    let mut value = serde_json::json!({ "error": format!("{error:#}") });
+    if let Some(ClientError::Problem(problem)) = error.downcast_ref() {
+        value["problem"] = serde_json::json!(problem);
+    }
+    // The error itself was said on standard error; where standard output is closed there is nothing to add.
+    let _ = document(output, &value);
+}
+
+/// Whether anything went to standard output, so that there is never a second document.
 static PRINTED: AtomicBool = AtomicBool::new(false);
 
 /// Say that the caller writes to standard output by itself.
@@ -81,6 +123,19 @@ fn color(global: &Global, terminal: bool) -> bool {
 /// Columns of the terminal, within what is comfortable to read.
 pub(crate) fn width() -> usize {
     usize::from(console::Term::stdout().size().1).clamp(60, 110)
+}
+
+/// Columns of the terminal as it is.
+pub(crate) fn terminal_width() -> u16 {
+    console::Term::stdout().size().1.max(20)
+}
+
+/// The word that the API has for a value of a few.
+pub(crate) fn word<T: Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
 }
 
 /// A size as people write it.

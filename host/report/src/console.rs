@@ -8,7 +8,7 @@ use inquisitor_findings::format;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::text::{self, count, printable};
-use crate::{ReportInput, StepOutcome};
+use crate::{StepOutcome, Summary};
 
 /// Narrower than this nothing can be aligned.
 const MIN_WIDTH: usize = 40;
@@ -31,7 +31,7 @@ const BAD: Style = AnsiColor::Red.on_default();
 /// The finding as a person reads it at a glance, in lines of at most `width` columns (40 to 120; a single word that
 /// is longer stays whole). Colours are ANSI sequences, and only where `color` asks for them; nothing is said by
 /// colour alone. No text of a manifest or a plugin brings a control character of its own.
-pub fn console_summary(input: &ReportInput<'_>, width: usize, color: bool) -> String {
+pub fn console_summary(input: &Summary<'_>, width: usize, color: bool) -> String {
     let mut page = Page { text: String::new(), width: width.clamp(MIN_WIDTH, MAX_WIDTH), color };
     let finding = input.finding;
     head(&mut page, input);
@@ -151,7 +151,7 @@ fn widest<'a>(texts: impl Iterator<Item = &'a String>) -> usize {
     texts.map(|text| text.width()).max().unwrap_or(0)
 }
 
-fn head(page: &mut Page, input: &ReportInput<'_>) {
+fn head(page: &mut Page, input: &Summary<'_>) {
     let finding = input.finding;
     let (style, mark) = match finding.verdict {
         Verdict::Verified => (GOOD, "✓"),
@@ -160,7 +160,7 @@ fn head(page: &mut Page, input: &ReportInput<'_>) {
     };
     let verdict = format!("{mark} {}", text::verdict(finding.verdict));
     let indent = verdict.width() + 2;
-    let title = printable(&input.plan.name).into_owned();
+    let title = printable(input.name).into_owned();
     page.line(0, indent, &[(style.bold(), verdict), (BOLD, format!("  {title}"))]);
     for reason in finding.reasons.iter().take(3) {
         page.line(INDENT, INDENT, &[plain(printable(reason))]);
@@ -271,15 +271,14 @@ fn estimates(page: &mut Page, finding: &Finding) {
     page.rest(finding.undetermined.len(), "quantity", "quantities");
 }
 
-fn belief(page: &mut Page, input: &ReportInput<'_>) {
+fn belief(page: &mut Page, input: &Summary<'_>) {
     let Some(belief) = &input.finding.belief else { return };
     page.section("State", &format!("asserted: {}", name(&belief.asserted)));
     let (style, answer) = answer(belief);
     let is_asserted = belief.decision.as_ref() == Some(&belief.asserted);
     let who = if is_asserted { String::new() } else { format!("{} ", name(&belief.asserted)) };
     let held = text_of_probability(belief.held_throughout);
-    let decide_at =
-        input.plan.belief.as_ref().map(|asked| format!(", decided from {}", format::plain(asked.decide_at)));
+    let decide_at = input.belief.map(|asked| format!(", decided from {}", format::plain(asked.decide_at)));
     page.line(
         INDENT,
         INDENT,
@@ -293,9 +292,7 @@ fn belief(page: &mut Page, input: &ReportInput<'_>) {
         ],
     );
     let unit = input
-        .plan
         .belief
-        .as_ref()
         .and_then(|asked| input.finding.estimates.iter().find(|estimate| estimate.quantity == asked.quantity))
         .map_or("1", |estimate| estimate.unit.as_str());
     for departure in belief.departures.iter().take(MAX_LINES) {
@@ -455,7 +452,7 @@ fn failures(page: &mut Page, steps: &[StepOutcome]) {
     page.rest(failed.len(), "step", "steps");
 }
 
-fn foot(page: &mut Page, input: &ReportInput<'_>) {
+fn foot(page: &mut Page, input: &Summary<'_>) {
     page.text.push('\n');
     page.line(0, 9, &[(DIM, format!("Inquiry  {}", printable(input.inquiry)))]);
     if let Some((size, root)) = input.checkpoint {

@@ -22,11 +22,12 @@ use inquisitor_findings::finding::Finding;
 use inquisitor_findings::reading::Observed;
 use inquisitor_manifest::ParameterProblem;
 use inquisitor_manifest::plan::Plan;
-use inquisitor_manifest::spec::{Artifact, ArtifactFormat, ArtifactKind, ChartKind};
+use inquisitor_manifest::spec::{Artifact, ArtifactFormat, ArtifactKind, Belief, ChartKind};
 use serde::Serialize;
 
 pub use crate::chart::{chart, check_chart};
 pub use crate::console::console_summary;
+pub use crate::text::printable;
 
 /// Why there is no report or chart.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +81,37 @@ pub struct ReportInput<'a> {
     pub checkpoint: Option<(u64, &'a str)>,
     /// How each step ended, in the plan's order.
     pub steps: &'a [StepOutcome],
+}
+
+/// What the summary for a terminal is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Summary<'a> {
+    /// Id of the inquiry.
+    pub inquiry: &'a str,
+    /// The manifest's name.
+    pub name: &'a str,
+    /// The question of state over time, where it is known; the summary names its unit and threshold.
+    pub belief: Option<&'a Belief>,
+    /// The answer.
+    pub finding: &'a Finding,
+    /// Number of entries and root (lower-case hex) of the ledger, where there is one.
+    pub checkpoint: Option<(u64, &'a str)>,
+    /// How each step ended, in the plan's order.
+    pub steps: &'a [StepOutcome],
+}
+
+impl<'a> ReportInput<'a> {
+    /// What the summary for a terminal needs of it.
+    pub fn summary(&self) -> Summary<'a> {
+        Summary {
+            inquiry: self.inquiry,
+            name: &self.plan.name,
+            belief: self.plan.belief.as_ref(),
+            finding: self.finding,
+            checkpoint: self.checkpoint,
+            steps: self.steps,
+        }
+    }
 }
 
 /// Writes an artifact. `observed` is what charts in the report are drawn from.

@@ -69,8 +69,10 @@ pub(crate) fn compliance_report(title: &str, input: &ReportInput<'_>) -> Documen
 
 /// What `inquisitor run` prints, as a document.
 pub(crate) fn console(title: &str, input: &ReportInput<'_>) -> Document {
-    let blocks =
-        vec![Block::Heading(1, title.to_owned()), Block::Code(console_summary(input, CONSOLE_WIDTH, false))];
+    let blocks = vec![
+        Block::Heading(1, title.to_owned()),
+        Block::Code(console_summary(&input.summary(), CONSOLE_WIDTH, false)),
+    ];
     Document { title: title.to_owned(), blocks }
 }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 /// Replaces what a terminal or a reader could take for something else than text: control characters, among them the
 /// escape of terminal sequences, and marks that turn the direction of writing. Line ends and tabs become spaces.
-pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unprintable) {
         return Cow::Borrowed(text);
     }

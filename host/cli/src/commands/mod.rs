@@ -1,11 +1,20 @@
 //! One file for each subcommand.
 
 mod completions;
+mod context;
+mod inquiry;
+mod key;
 mod ledger;
 mod plugin;
 mod run;
 mod schema;
+mod serve;
+mod signals;
+mod status;
+mod submit;
+mod tenant;
 mod validate;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -25,16 +34,26 @@ pub(crate) fn run(cli: &Cli, settings: &Settings) -> anyhow::Result<ExitCode> {
         Command::Validate(validate) => block_on(validate::run(global, settings, validate))?,
         Command::Schema => schema::run(),
         Command::Plugin(plugin) => plugin::run(global, settings, plugin),
-        Command::Ledger(ledger) => ledger::run(global, ledger),
+        Command::Ledger(ledger) => ledger::run(global, settings, ledger),
+        Command::Serve(serve) => block_on(serve::run(global, settings, serve))?,
+        Command::Submit(submit) => block_on(submit::run(global, settings, submit))?,
+        Command::Inquiry(args) => block_on(inquiry::run(global, settings, args))?,
+        Command::Tenant(args) => block_on(tenant::run(global, settings, args))?,
+        Command::Key(args) => block_on(key::run(global, settings, args))?,
+        Command::Status(args) => block_on(status::run(global, settings, args))?,
+        Command::Raft(args) => block_on(status::raft(global, settings, args))?,
+        Command::Context(command) => context::run(global, settings, command),
         Command::Completions { shell } => completions::run(*shell),
     }
 }
 
-/// Commands that call instruments or open a data directory need an async runtime; `--help` and the like do not pay for it.
+/// Commands that call instruments, ask a host or open a data directory need an async runtime; `--help` and the like do not pay for it.
 fn block_on<F: Future>(future: F) -> anyhow::Result<F::Output> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the threads of this program")?;
+    // The one provider of cryptography, for servers and clients; a second call finds it there.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     Ok(runtime.block_on(future))
 }

@@ -16,6 +16,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Global, Output, Run};
+use crate::commands::signals::Signals;
 use crate::commands::validate;
 use crate::settings::Settings;
 use crate::{exit, host, input, print, progress};
@@ -90,7 +91,7 @@ async fn drive(
     submission: Submission,
     quiet: bool,
 ) -> anyhow::Result<Option<Driven>> {
-    let observer = progress::observer(quiet);
+    let observer: Arc<dyn Observer> = Arc::new(progress::display(quiet));
     let interrupt = CancellationToken::new();
     let work = async {
         let mut resumed = None;
@@ -107,8 +108,9 @@ async fn drive(
         one(engine, conductor, &id, observer.clone()).await
     };
     let signal = interrupt.clone();
+    let mut signals = Signals::new().context("cannot listen for signals")?;
     let listener = tokio::spawn(async move {
-        stop_signal().await;
+        signals.next().await;
         signal.cancel();
     });
     let result = tokio::select! {
@@ -165,18 +167,6 @@ fn observed_once(plan: &Plan) -> Option<String> {
 
 fn is_of(interrupted: &Plan, submitted: &Plan) -> bool {
     interrupted.manifest_digest == submitted.manifest_digest
-}
-
-/// Returns when the user or the system asks this process to stop.
-async fn stop_signal() {
-    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(terminate) => terminate,
-        Err(_) => return std::future::pending().await,
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
 }
 
 /// What programs get.

@@ -10,7 +10,7 @@ use crate::args::{Global, Output, Validate};
 use crate::settings::Settings;
 use crate::{exit, host, input, print};
 
-/// What `--output json` prints for each file.
+/// What programs get for each file.
 #[derive(Serialize)]
 pub(crate) struct Report<'a> {
     file: &'a str,
@@ -59,14 +59,16 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &Validate) -
         if diagnostics.has_errors() {
             code = code.max(exit::ERROR);
         }
-        match global.output {
-            Output::Json => documents.push(serde_json::to_value(Report::new(&manifest.name, diagnostics))?),
-            Output::Text if diagnostics.is_empty() => print::text(&format!("{}: valid", manifest.name))?,
-            Output::Text => print::text(&rendered(&validated, print::color_stdout(global)))?,
+        if global.output != Output::Text {
+            documents.push(serde_json::to_value(Report::new(&manifest.name, diagnostics))?);
+        } else if diagnostics.is_empty() {
+            print::text(&format!("{}: valid", manifest.name))?;
+        } else {
+            print::text(&rendered(&validated, print::color_stdout(global)))?;
         }
     }
-    if global.output == Output::Json {
-        print::json(&documents)?;
+    if global.output != Output::Text {
+        print::document(global.output, &documents)?;
     }
     Ok(ExitCode::from(code))
 }

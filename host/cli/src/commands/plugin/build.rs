@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::args::{Global, Output, PluginBuild};
+use crate::args::Global;
+use crate::args::plugin::PluginBuild;
 use crate::print;
 
 /// Cargo profile of components, which the template sets up for size.
@@ -29,18 +30,10 @@ pub(crate) fn run(global: &Global, args: &PluginBuild) -> anyhow::Result<ExitCod
         })?;
     let path = shown(&out);
     let digest = inquisitor_manifest::digest(&bytes);
-    match global.output {
-        Output::Json => print::json(&json!({
-            "path": path.display().to_string(),
-            "size": bytes.len(),
-            "digest": digest,
-        }))?,
-        Output::Text => print::text(&format!(
-            "{} ({}, sha256:{digest})",
-            path.display(),
-            print::bytes(bytes.len() as u64)
-        ))?,
-    }
+    let document = json!({ "path": path.display().to_string(), "size": bytes.len(), "digest": digest });
+    print::result(global.output, &document, || {
+        Ok(format!("{} ({}, sha256:{digest})", path.display(), print::bytes(bytes.len() as u64)))
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -19,7 +19,8 @@ use serde::Serialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{Global, Output, PluginCall};
+use crate::args::Global;
+use crate::args::plugin::PluginCall;
 use crate::progress::log_line;
 use crate::settings::Settings;
 use crate::{exit, host, input, print};
@@ -80,17 +81,15 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &PluginCall)
         Ok(_) => ("completed", None),
         Err(failure) => (failure.name(), Some(failure.to_string())),
     };
-    match global.output {
-        Output::Json => print::json(&Document {
-            outcome,
-            error,
-            observation: report.result.as_ref().ok(),
-            logs: &report.logs,
-            denials: &report.denials,
-            usage: &report.usage,
-        })?,
-        Output::Text => print::text(&text(&report)?)?,
-    }
+    let document = Document {
+        outcome,
+        error,
+        observation: report.result.as_ref().ok(),
+        logs: &report.logs,
+        denials: &report.denials,
+        usage: &report.usage,
+    };
+    print::result(global.output, &document, || text(&report))?;
     Ok(if report.result.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(exit::ERROR) })
 }
 

@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 use inquisitor_engine::catalogue::read_component;
 use inquisitor_runtime::{CheckReport, Severity};
 
-use crate::args::{Global, Output, PluginCheck};
+use crate::args::Global;
+use crate::args::plugin::PluginCheck;
 use crate::settings::Settings;
 use crate::{exit, host, print};
 
@@ -19,10 +20,7 @@ pub(crate) async fn run(
     let bytes = read_component(&args.file).map_err(anyhow::Error::msg)?;
     let runtime = host::runtime(args.cache_dir.as_deref(), settings)?;
     let report = runtime.check(&bytes).await;
-    match global.output {
-        Output::Json => print::json(&report)?,
-        Output::Text => print::text(&text(&report)?)?,
-    }
+    print::result(global.output, &report, || text(&report))?;
     Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(exit::ERROR) })
 }
 

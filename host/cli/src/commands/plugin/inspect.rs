@@ -7,7 +7,8 @@ use inquisitor_engine::catalogue::read_component;
 use inquisitor_runtime::{Capability, Description};
 use serde::Serialize;
 
-use crate::args::{Global, Output, PluginInspect};
+use crate::args::Global;
+use crate::args::plugin::PluginInspect;
 use crate::settings::Settings;
 use crate::{host, print};
 
@@ -29,10 +30,7 @@ pub(crate) async fn run(
     let plugin = runtime.load(&bytes).await?;
     let document =
         Document { digest: plugin.digest(), bytes: bytes.len(), description: plugin.description() };
-    match global.output {
-        Output::Json => print::json(&document)?,
-        Output::Text => print::text(&text(&document)?)?,
-    }
+    print::result(global.output, &document, || text(&document))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,8 +4,10 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::args::{Global, Output, PluginSources};
+use crate::args::Global;
+use crate::args::plugin::PluginList;
 use crate::settings::Settings;
+use crate::table::Table;
 use crate::{host, print};
 
 #[derive(Serialize)]
@@ -18,16 +20,15 @@ struct Row<'a> {
     path: String,
 }
 
-pub(crate) async fn run(
-    global: &Global,
-    settings: &Settings,
-    sources: &PluginSources,
-) -> anyhow::Result<ExitCode> {
-    let runtime = host::runtime(sources.cache_dir.as_deref(), settings)?;
-    let catalogue = host::catalogue(&runtime, sources, settings).await?;
+pub(crate) async fn run(global: &Global, settings: &Settings, args: &PluginList) -> anyhow::Result<ExitCode> {
+    let runtime = host::runtime(args.sources.cache_dir.as_deref(), settings)?;
+    let catalogue = host::catalogue(&runtime, &args.sources, settings).await?;
     let installed = catalogue.installed();
     let rows: Vec<Row<'_>> = installed
         .iter()
+        .filter(|installed| {
+            args.name.as_deref().is_none_or(|name| installed.plugin.description().name == name)
+        })
         .map(|installed| {
             let description = installed.plugin.description();
             Row {
@@ -40,28 +41,12 @@ pub(crate) async fn run(
             }
         })
         .collect();
-    match global.output {
-        Output::Json => print::json(&rows)?,
-        Output::Text => {
-            let width =
-                |column: fn(&Row<'_>) -> String| rows.iter().map(|row| column(row).len()).max().unwrap_or(0);
-            let names = width(|row| row.name.to_owned());
-            let versions = width(|row| row.version.to_owned());
-            for row in &rows {
-                let also = if row.aliases.is_empty() {
-                    String::new()
-                } else {
-                    format!(" (also {})", row.aliases.join(", "))
-                };
-                print::text(&format!(
-                    "{:names$}  {:versions$}  {}{also}",
-                    row.name, row.version, row.summary
-                ))?;
-            }
-            if rows.is_empty() {
-                print::note("no plugins; name a folder with --plugin-dir or a file with --plugin");
-            }
+    print::result(global.output, &rows, || {
+        let mut table = Table::new(&["name", "version", "also", "summary"]);
+        for row in &rows {
+            table.row([row.name, row.version, &row.aliases.join(", "), row.summary]);
         }
-    }
+        Ok(table.text("no plugins; name a folder with --plugin-dir or a file with --plugin"))
+    })?;
     Ok(ExitCode::SUCCESS)
 }

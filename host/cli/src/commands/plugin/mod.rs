@@ -1,4 +1,4 @@
-//! `inquisitor plugin`: what authors of instruments use.
+//! `inquisitor plugin`: what authors of instruments use, and who puts them on a host.
 
 mod build;
 mod call;
@@ -6,10 +6,12 @@ mod check;
 mod inspect;
 mod list;
 mod new;
+mod push;
 
 use std::process::ExitCode;
 
-use crate::args::{Global, Plugin};
+use crate::args::Global;
+use crate::args::plugin::Plugin;
 use crate::commands::block_on;
 use crate::settings::Settings;
 
@@ -20,6 +22,9 @@ pub(crate) fn run(global: &Global, settings: &Settings, command: &Plugin) -> any
         Plugin::Check(args) => block_on(check::run(global, settings, args))?,
         Plugin::Inspect(args) => block_on(inspect::run(global, settings, args))?,
         Plugin::Call(args) => block_on(call::run(global, settings, args))?,
-        Plugin::List { sources } => block_on(list::run(global, settings, sources))?,
+        Plugin::List(args) if args.remote.is_named() => block_on(push::list(global, settings, args))?,
+        Plugin::List(args) => block_on(list::run(global, settings, args))?,
+        Plugin::Push(args) => block_on(push::push(global, settings, args))?,
+        Plugin::Rm { reference, remote } => block_on(push::remove(settings, remote, reference))?,
     }
 }

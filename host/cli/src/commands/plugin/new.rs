@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use serde_json::json;
 
-use crate::args::{Global, Output, PluginNew};
+use crate::args::Global;
+use crate::args::plugin::PluginNew;
 use crate::print;
 
 /// The template's files: where they go and what they hold. The endings keep the template's own tools from building it.
@@ -35,14 +36,10 @@ pub(crate) fn run(global: &Global, args: &PluginNew) -> anyhow::Result<ExitCode>
             file.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&file, text));
         written.with_context(|| format!("cannot write {}", file.display()))?;
     }
-    match global.output {
-        Output::Json => print::json(&json!({ "name": args.name, "path": folder.display().to_string() }))?,
-        Output::Text => print::text(&format!(
-            "made {}\n\nNext:\n  cd {}\n  cargo test\n  inquisitor plugin build",
-            folder.display(),
-            folder.display()
-        ))?,
-    }
+    let path = folder.display().to_string();
+    print::result(global.output, &json!({ "name": args.name, "path": path }), || {
+        Ok(format!("made {path}\n\nNext:\n  cd {path}\n  cargo test\n  inquisitor plugin build"))
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
