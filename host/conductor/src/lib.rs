@@ -27,6 +27,8 @@ mod change;
 mod check;
 mod conductor;
 mod database;
+#[cfg(test)]
+mod determinism_tests;
 mod entry;
 mod error;
 mod facts;

@@ -14,8 +14,8 @@ use crate::change::{Change, Proposal};
 use crate::database::Store;
 use crate::facts::{PlanFacts, TenantFacts};
 use crate::identity::Layout;
-use crate::log::RaftLog;
 use crate::list::{self, InquiryFilter, Summary};
+use crate::log::RaftLog;
 use crate::raft::{Batch, COMMAND_FORMAT, Entry, LogId, StorageError, TypeConfig, Vote};
 use crate::read;
 use crate::record::OriginRow;
@@ -31,7 +31,7 @@ impl StoreBuilder<TypeConfig, RaftLog, StateMachine, TempDir> for Disk {
     }
 }
 
-fn open(dir: &TempDir) -> (RaftLog, StateMachine, Arc<Store>) {
+pub(crate) fn open(dir: &TempDir) -> (RaftLog, StateMachine, Arc<Store>) {
     let layout = Layout::prepare(&dir.path().join("data")).unwrap();
     let log = RaftLog::open(&layout.log).unwrap();
     let store = Arc::new(state::open(&layout.state).unwrap());
@@ -70,7 +70,7 @@ fn submission(inquiry: &str) -> Bytes {
     Proposal::Plain(change).encode().unwrap()
 }
 
-fn new_tenant(name: &str) -> Bytes {
+pub(crate) fn new_tenant(name: &str) -> Bytes {
     let tenant = TenantFacts {
         name: name.into(),
         description: String::new(),
@@ -85,7 +85,7 @@ fn all(store: &Store) -> Vec<Summary> {
     list::list(store, &InquiryFilter::default(), None, 100).unwrap().items
 }
 
-fn entry(term: u64, index: u64, changes: Vec<Bytes>) -> Entry {
+pub(crate) fn entry(term: u64, index: u64, changes: Vec<Bytes>) -> Entry {
     Entry {
         log_id: id(term, index),
         payload: EntryPayload::Normal(Batch { format: COMMAND_FORMAT, changes }),
