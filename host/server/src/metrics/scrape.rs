@@ -159,7 +159,7 @@ async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
 }
 
 impl super::Metrics {
-    fn text(&self) -> Result<String, prometheus::Error> {
+    pub(super) fn text(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }
