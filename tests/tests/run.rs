@@ -26,7 +26,7 @@ fn the_manifests_of_the_reference_page_run() {
         std::fs::read_to_string(inquisitor_tests::repository().join("host/manifest/README.md")).unwrap();
     let manifests: Vec<&str> =
         page.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
-    assert_eq!(manifests.len(), 2);
+    assert_eq!(manifests.len(), 3);
     for manifest in manifests {
         let folder = tempfile::tempdir().unwrap();
         let ended = run_manifest(folder.path(), manifest, &[]);

@@ -126,9 +126,9 @@ impl Memory {
                     return Err(Refusal::LeaseLost);
                 }
                 if is_final {
-                    state.record = Some(*record)
+                    state.record = Some(*record);
                 } else {
-                    state.earlier.push(*record)
+                    state.earlier.push(*record);
                 }
                 Applied::Done
             }

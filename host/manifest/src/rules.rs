@@ -27,6 +27,10 @@ impl Rules<'_> {
         if let Some(at) = body.get("arbitration") {
             self.arbitration(at, &path.key("arbitration"));
         }
+        if let Some(history) = body.at(&["execution", "history"]) {
+            let path = path.key("execution");
+            self.history(history, &path.key("history"));
+        }
         if let Some(at) = body.get("belief") {
             self.belief(at, &path.key("belief"));
         }
@@ -192,6 +196,17 @@ impl Rules<'_> {
             let help = "declare more instruments, or lower max_faulty".to_owned();
             self.push(faulty_at, Code::TooFewInstruments, &path.key("max_faulty"), message, Some(help));
         }
+    }
+
+    fn history(&mut self, at: At<'_>, path: &Path<'_>) {
+        if self.manifest.instruments.iter().any(|instrument| instrument.probe_interval.is_some()) {
+            return;
+        }
+        let message =
+            "`history` has no effect: no instrument has a probeInterval, so every step is observed once"
+                .to_owned();
+        let help = "leave it out, or give an instrument a probeInterval".to_owned();
+        self.push(at, Code::IgnoredField, path, message, Some(help));
     }
 
     fn belief(&mut self, at: At<'_>, path: &Path<'_>) {

@@ -47,6 +47,16 @@ fn good_but(from: &str, to: &str) -> String {
 }
 
 #[test]
+fn a_history_is_of_a_continuous_inquiry() {
+    let continuous = good_but("id: t,", "id: t, probeInterval: 10s,");
+    for (line, kept) in [("", 256), ("execution: { history: 16 }", 16)] {
+        let validated = validate("m.yaml", &format!("{continuous}{line}\n"), &Installed::new());
+        assert!(validated.diagnostics.as_slice().is_empty(), "{:#?}", validated.diagnostics.as_slice());
+        assert_eq!(validated.plan.unwrap().execution.history, kept);
+    }
+}
+
+#[test]
 fn the_good_manifest_is_good() {
     assert!(found(GOOD).is_empty(), "{:#?}", found(GOOD));
 }
@@ -171,6 +181,8 @@ fn samples() -> Vec<(Code, String, &'static str, &'static str, &'static str)> {
         (Code::IgnoredField, good_but("measurement, instrument: t }", "reporting, parameters: { a: 1 } }"), "protocol.phases[0].steps[0].parameters", "parameters", "takes no parameters"),
         (Code::IgnoredField, good_but("measurement", "cleanup"), "protocol.phases[0].steps[0].instrument", "t", "asks no instrument"),
         (Code::IgnoredField, good_with("arbitration: { engine: hermeneutic, method: median }"), "arbitration.engine", "hermeneutic", "method: median"),
+        (Code::IgnoredField, good_with("execution: { history: 16 }"), "execution.history", "16", "probeInterval"),
+        (Code::OutOfRange, good_with("execution: { history: 10001 }"), "execution.history", "10001", "10000"),
         (Code::LateStep, good_but("    - name: p", "    - reporting\n    - name: p").replace("dag", "hybrid"), "protocol.phases[0]", "reporting", "runs later than it stands"),
         (Code::PluginNotInstalled, good_but("type: thermal", "type: termal"), "instruments[0].type", "termal", "did you mean thermal?"),
         (Code::PluginVersionNotInstalled, good_but("type: thermal", "type: thermal@9.0.0"), "instruments[0].type", "thermal@9.0.0", "installed: 2.1.0"),

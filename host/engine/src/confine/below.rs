@@ -63,7 +63,7 @@ pub(super) fn below(root: &Path, path: &Path) -> Result<PathBuf, String> {
     Ok(resolved)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
 

@@ -17,7 +17,7 @@ async fn drive_for(engine: &Engine, seconds: u64, stop: impl FnOnce(&Drive)) -> 
     let stopper = async {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         stop(&drive);
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         ended = engine.drive("it", Arc::new(Silent), drive.clone()) => ended.unwrap(),
