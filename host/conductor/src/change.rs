@@ -39,7 +39,7 @@ pub(crate) enum Change {
         inquiry: String,
         /// JSON of the plan.
         plan: Bytes,
-        facts: PlanFacts,
+        facts: Box<PlanFacts>,
         manifest: BlobDigest,
         base_dir: Option<String>,
         /// JSON of the bounds.
@@ -179,7 +179,7 @@ impl Change {
                 };
                 Self::Submit {
                     inquiry: inquiry.clone(),
-                    facts: PlanFacts::of(&submitted)?,
+                    facts: Box::new(PlanFacts::of(&submitted)?),
                     plan: plan_json,
                     manifest: manifest.clone(),
                     base_dir: base_dir.clone(),
@@ -313,7 +313,7 @@ mod tests {
             Change::Submit {
                 inquiry: q(),
                 plan: bytes(b"{}"),
-                facts: PlanFacts {
+                facts: Box::new(PlanFacts {
                     manifest_id: "m".into(),
                     manifest_digest: "cd".into(),
                     name: "n".into(),
@@ -326,7 +326,7 @@ mod tests {
                     plan: [4; 32],
                     content: [5; 32],
                     idempotency: Some([6; 32]),
-                },
+                }),
                 manifest: "ab".into(),
                 base_dir: Some("/d".into()),
                 bounds: bytes(b"{}"),

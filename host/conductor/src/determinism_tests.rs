@@ -41,7 +41,7 @@ fn submit(inquiry: String, tenant: String, history: Option<u32>, key: Option<u8>
     Change::Submit {
         inquiry,
         plan: Bytes::from_static(b"{}"),
-        facts: PlanFacts {
+        facts: Box::new(PlanFacts {
             manifest_id: "m".into(),
             manifest_digest: "d".into(),
             name: "n".into(),
@@ -54,7 +54,7 @@ fn submit(inquiry: String, tenant: String, history: Option<u32>, key: Option<u8>
             plan: [2; 32],
             content: [3; 32],
             idempotency: key.map(|key| [key; 32]),
-        },
+        }),
         manifest: digest(9),
         base_dir: None,
         bounds: Bytes::from_static(b"{}"),

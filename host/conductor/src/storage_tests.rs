@@ -47,7 +47,7 @@ fn submission(inquiry: &str) -> Bytes {
     let change = Change::Submit {
         inquiry: inquiry.into(),
         plan: Bytes::from_static(b"{}"),
-        facts: PlanFacts {
+        facts: Box::new(PlanFacts {
             manifest_id: "m".into(),
             manifest_digest: "cd".into(),
             name: "n".into(),
@@ -60,7 +60,7 @@ fn submission(inquiry: &str) -> Bytes {
             plan: [2; 32],
             content: [3; 32],
             idempotency: None,
-        },
+        }),
         manifest: "ab".repeat(32),
         base_dir: None,
         bounds: Bytes::from_static(b"{}"),
