@@ -135,7 +135,10 @@ impl Hub {
                 match self.hand_out(&conductor, next, size).await {
                     Ok(next) => next,
                     Err(error) => {
-                        tracing::error!(error = &error as &dyn std::error::Error, "streams of events wait: the ledger cannot be read");
+                        tracing::error!(
+                            error = &error as &dyn std::error::Error,
+                            "streams of events wait: the ledger cannot be read"
+                        );
                         tokio::time::sleep(RETRY).await;
                         continue;
                     }
@@ -287,6 +290,10 @@ mod tests {
         hub.event("a", progress("ä".repeat(MAX_LIVE_TEXT)));
         let event = watcher.live.recv().await.unwrap();
         let Event::StepProgress { message, .. } = event.as_ref() else { panic!("progress") };
-        assert!(message.len() <= MAX_LIVE_TEXT + '…'.len_utf8() && message.ends_with('…'), "{}", message.len());
+        assert!(
+            message.len() <= MAX_LIVE_TEXT + '…'.len_utf8() && message.ends_with('…'),
+            "{}",
+            message.len()
+        );
     }
 }

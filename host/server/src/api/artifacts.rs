@@ -18,8 +18,8 @@ use utoipa_axum::routes;
 use super::extract::{NoQuery, Path, has_already};
 use super::inquiries;
 use super::large;
-use super::shared::shortened;
 use super::problems::OfSomething;
+use super::shared::shortened;
 use crate::app::App;
 use crate::gate::Principal;
 use crate::problem::Problem;
@@ -29,7 +29,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// What a browser may do with an artifact: show it, with the styles that are in it.
-const POLICY: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'";
+const POLICY: &str =
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'";
 
 /// The reports of an inquiry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -54,6 +55,7 @@ pub struct Artifact {
 /// List the reports of an inquiry. There are none before it is concluded.
 #[utoipa::path(
     get,
+    operation_id = "list_artifacts",
     path = "/v1/inquiries/{id}/artifacts",
     tag = "inquiries",
     params(("id" = String, Path, description = "Id of the inquiry.")),
@@ -85,6 +87,7 @@ async fn of(app: &App, principal: &Principal, id: &str) -> Result<Vec<(String, S
 /// A report of an inquiry.
 #[utoipa::path(
     get,
+    operation_id = "get_artifact",
     path = "/v1/inquiries/{id}/artifacts/{name}",
     tag = "inquiries",
     params(
@@ -110,8 +113,9 @@ async fn artifact(
     let artifacts = of(&app, &principal, &id).await?;
     // The name is only ever compared with those of the inquiry.
     let found = artifacts.into_iter().find(|(known, _)| *known == name);
-    let (name, digest) = found
-        .ok_or_else(|| Problem::not_found(format!("the inquiry {id} has no report `{}`", shortened(&name))))?;
+    let (name, digest) = found.ok_or_else(|| {
+        Problem::not_found(format!("the inquiry {id} has no report `{}`", shortened(&name)))
+    })?;
     let tag = [(header::ETAG, format!("\"{digest}\""))];
     if has_already(&headers, &digest) {
         return Ok((StatusCode::NOT_MODIFIED, tag).into_response());

@@ -21,6 +21,7 @@ use inquisitor_engine::journal::Journal as _;
 use inquisitor_manifest::plan::Plan;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -176,6 +177,7 @@ struct EventsQuery {
 /// interruption send the last id as `Last-Event-ID` or `after`.
 #[utoipa::path(
     get,
+    operation_id = "follow_inquiry",
     path = "/v1/inquiries/{id}/events",
     tag = "inquiries",
     params(
@@ -206,7 +208,19 @@ async fn events(
     let next = after.map_or(0, |index| index.saturating_add(1));
     let follow = query.follow.unwrap_or(true);
     let pending = VecDeque::new();
-    let follower = Follower { app, id, watcher, names, next, follow, pending, state: Stage::Reading };
+    let registry = app.hub.registry_changes();
+    let follower = Follower {
+        app,
+        principal,
+        registry,
+        id,
+        watcher,
+        names,
+        next,
+        follow,
+        pending,
+        state: Stage::Reading,
+    };
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE).text("keep-alive");
     let mut response = Sse::new(follower.stream()).keep_alive(keep_alive).into_response();
     let headers = response.headers_mut();
@@ -223,7 +237,9 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
         return Ok(None);
     }
     let parsed = text.parse().map_err(|_| {
-        Problem::bad_request("the header Last-Event-ID is the `id` of an event of this stream, a whole number")
+        Problem::bad_request(
+            "the header Last-Event-ID is the `id` of an event of this stream, a whole number",
+        )
     });
     parsed.map(Some)
 }
@@ -236,6 +252,9 @@ fn names(plan: &Plan) -> Vec<(String, Option<String>)> {
 /// One client that follows an inquiry.
 struct Follower {
     app: Arc<App>,
+    principal: Principal,
+    /// Tells when keys may have been revoked.
+    registry: watch::Receiver<u64>,
     id: String,
     watcher: Watcher,
     names: Vec<(String, Option<String>)>,
@@ -289,7 +308,11 @@ impl Follower {
             (Ok(Some(summary)), Ok(entries)) => (summary_view(summary), entries),
             (Ok(None), _) => return self.state = Stage::Ending,
             (Err(error), _) | (_, Err(error)) => {
-                tracing::error!(error = &error as &dyn std::error::Error, inquiry = self.id, "a stream of events ends: the ledger cannot be read");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    inquiry = self.id,
+                    "a stream of events ends: the ledger cannot be read"
+                );
                 return self.state = Stage::Ending;
             }
         };
@@ -328,6 +351,11 @@ impl Follower {
                 Err(RecvError::Lagged(_)) => self.state = Stage::Reading,
                 Err(RecvError::Closed) => self.state = Stage::Ending,
             },
+            // A host that is stopping closes both.
+            _ = self.registry.changed() => if !self.principal.still_holds(&self.app) {
+                self.pending.push_back(SseEvent::default().comment("the key was revoked"));
+                self.state = Stage::Ending;
+            },
             live = self.watcher.live.recv() => if let Ok(event) = live && let Some(event) = live_event(&event) {
                 self.pending.push_back(event);
             }
@@ -340,7 +368,11 @@ impl Follower {
         let outline: Outline = match serde_json::from_slice(bytes) {
             Ok(outline) => outline,
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, index, "a ledger entry cannot be read");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    index,
+                    "a ledger entry cannot be read"
+                );
                 return false;
             }
         };

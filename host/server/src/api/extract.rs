@@ -18,9 +18,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         match axum::extract::Query::<T>::try_from_uri(&parts.uri) {
             Ok(query) => Ok(Self(query.0)),
-            Err(error) => {
-                Err(Problem::bad_request(format!("the query is not what this endpoint takes: {}", text(&error))))
-            }
+            Err(error) => Err(Problem::bad_request(format!(
+                "the query is not what this endpoint takes: {}",
+                text(&error)
+            ))),
         }
     }
 }
@@ -104,7 +105,10 @@ pub(crate) fn unread(error: &(dyn std::error::Error + 'static), limit: u64) -> P
 pub(crate) struct BodyProblem(pub(crate) Problem);
 
 pub(crate) fn too_large(limit: u64) -> Problem {
-    Problem::new(Kind::TooLarge, format!("the body is larger than the {limit} bytes that are read here at most"))
+    Problem::new(
+        Kind::TooLarge,
+        format!("the body is larger than the {limit} bytes that are read here at most"),
+    )
 }
 
 /// The content type without its parameters, in lower case; none where the header is not there.
@@ -142,7 +146,8 @@ pub(crate) fn has_already(headers: &HeaderMap, tag: &str) -> bool {
 
 /// Whether a client that sends this `Accept` wants `wanted` rather than `usual`. Weights count, what is not named does not.
 pub(crate) fn prefers(headers: &HeaderMap, wanted: &str, usual: &str) -> bool {
-    let accepts: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let accepts: Vec<&str> =
+        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let quality = |media: &str| {
         let group = media.split_once('/').map_or("", |(group, _)| group);
         let mut best: Option<(u8, f32)> = None;
@@ -167,7 +172,9 @@ pub(crate) fn prefers(headers: &HeaderMap, wanted: &str, usual: &str) -> bool {
     match (quality(wanted), quality(usual)) {
         (Some((_, wanted)), None) => wanted > 0.0,
         // A range that covers both says nothing of which.
-        (Some((rank, wanted)), Some((usual_rank, usual))) => wanted > usual || (wanted == usual && wanted > 0.0 && rank > usual_rank),
+        (Some((rank, wanted)), Some((usual_rank, usual))) => {
+            wanted > usual || (wanted == usual && wanted > 0.0 && rank > usual_rank)
+        }
         (None, _) => false,
     }
 }
@@ -196,12 +203,16 @@ mod tests {
 
     #[test]
     fn a_type_is_read_without_its_parameters() {
-        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, "Text/YAML; charset=utf-8".parse().unwrap())]);
+        let headers =
+            HeaderMap::from_iter([(header::CONTENT_TYPE, "Text/YAML; charset=utf-8".parse().unwrap())]);
         assert_eq!(content_type(&headers).unwrap().as_deref(), Some("text/yaml"));
         assert!(expect_type(&headers, &["application/yaml", "text/yaml"]).is_ok());
         let problem = expect_type(&headers, &["application/json"]).unwrap_err();
         assert_eq!(problem.status, 415);
-        assert!(problem.detail.contains("text/yaml") && problem.detail.contains("application/json"), "{problem:?}");
+        assert!(
+            problem.detail.contains("text/yaml") && problem.detail.contains("application/json"),
+            "{problem:?}"
+        );
         assert!(expect_type(&HeaderMap::new(), &["application/json"]).is_ok());
     }
 

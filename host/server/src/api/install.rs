@@ -179,7 +179,8 @@ impl Installation {
         if let Some(plugin) = there(&app, digest, tenant.as_deref()) {
             return Ok(Outcome { plugin, is_new: false });
         }
-        let _turn = app.uploads.installer.compiling.acquire().await.map_err(|error| Problem::internal(&error))?;
+        let _turn =
+            app.uploads.installer.compiling.acquire().await.map_err(|error| Problem::internal(&error))?;
         let file = received.file;
         // The file goes as soon as it is read.
         let bytes = tokio::task::spawn_blocking(move || std::fs::read(file.path())).await;
@@ -223,7 +224,10 @@ impl Installation {
         drop(slot);
         let plugin = there(&app, digest, tenant.as_deref()).ok_or_else(|| {
             // Somebody else removed it in this very moment.
-            Problem::conflict(format!("{} {} was removed while it was installed", record.name, record.version))
+            Problem::conflict(format!(
+                "{} {} was removed while it was installed",
+                record.name, record.version
+            ))
         })?;
         tracing::info!(plugin = record.name, version = record.version, digest, tenant, "plugin installed");
         Ok(Outcome { plugin, is_new: applied == inquisitor_engine::journal::Applied::Done })
@@ -281,7 +285,8 @@ mod tests {
         let headers = HeaderMap::from_iter([(header::CONTENT_LENGTH, 4.into())]);
         assert_eq!(receive(folder.path(), 3, &headers, Body::empty()).await.err().unwrap().status, 413);
         let broken = stream::iter([Ok("ab"), Err(io::Error::other("reset"))]);
-        let broken = receive(folder.path(), 3, &HeaderMap::new(), Body::from_stream(broken)).await.err().unwrap();
+        let broken =
+            receive(folder.path(), 3, &HeaderMap::new(), Body::from_stream(broken)).await.err().unwrap();
         assert_eq!(broken.status, 400);
         let empty = receive(folder.path(), 3, &HeaderMap::new(), Body::empty()).await.err().unwrap();
         assert!(empty.detail.contains("empty"), "{empty:?}");

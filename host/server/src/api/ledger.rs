@@ -98,6 +98,7 @@ struct CheckpointQuery {
 /// With `Accept: text/plain` in the three lines that `inquisitor ledger verify` takes.
 #[utoipa::path(
     get,
+    operation_id = "get_checkpoint",
     path = "/v1/ledger/checkpoint",
     tag = "ledger",
     params(CheckpointQuery),
@@ -115,7 +116,9 @@ async fn checkpoint(
     principal.permit(&app, Action::LedgerRead, "", principal.sees()).await.map(drop)?;
     let checkpoint = at(&app, query.size).await?;
     if prefers(&headers, "text/plain", "application/json") {
-        return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], checkpoint.to_string()).into_response());
+        return Ok(
+            ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], checkpoint.to_string()).into_response()
+        );
     }
     Ok(Json(LedgerCheckpoint { size: checkpoint.size, root: checkpoint.root.to_string() }).into_response())
 }
@@ -154,6 +157,7 @@ struct EntriesQuery {
 /// A key with a tenant gets the entries of its tenant whole, and of all others the hash.
 #[utoipa::path(
     get,
+    operation_id = "list_ledger_entries",
     path = "/v1/ledger/entries",
     tag = "ledger",
     params(EntriesQuery),
@@ -246,6 +250,7 @@ struct InclusionQuery {
 /// Proof that an entry is in the ledger.
 #[utoipa::path(
     get,
+    operation_id = "prove_inclusion",
     path = "/v1/ledger/proofs/inclusion",
     tag = "ledger",
     params(InclusionQuery),
@@ -293,6 +298,7 @@ struct ConsistencyQuery {
 /// Proof that an earlier ledger is the beginning of a later one.
 #[utoipa::path(
     get,
+    operation_id = "prove_consistency",
     path = "/v1/ledger/proofs/consistency",
     tag = "ledger",
     params(ConsistencyQuery),
@@ -306,7 +312,10 @@ async fn consistency(
     principal.permit(&app, Action::LedgerRead, "", principal.sees()).await.map(drop)?;
     let to = at(&app, query.to).await?;
     if query.from > to.size {
-        return Err(Problem::bad_request(format!("`from` is {} and lies after `to`, {}", query.from, to.size)));
+        return Err(Problem::bad_request(format!(
+            "`from` is {} and lies after `to`, {}",
+            query.from, to.size
+        )));
     }
     let from = at(&app, Some(query.from)).await?;
     let proof = app.conductor.consistency_proof(from.size, to.size).await?;
@@ -324,6 +333,7 @@ async fn consistency(
 /// JSON lines, one entry each, and the checkpoint last: what `inquisitor ledger verify` takes. For keys above tenants.
 #[utoipa::path(
     get,
+    operation_id = "export_ledger",
     path = "/v1/ledger/export",
     tag = "ledger",
     responses((status = 200, description = "The ledger as it is now.", body = String, content_type = "application/jsonl"), Usual)
@@ -366,7 +376,8 @@ impl Export {
         let left = self.checkpoint.size - self.next;
         if left == 0 {
             self.is_over = true;
-            let mut line = export_checkpoint_line(&self.checkpoint).map_err(|error| Problem::internal(&error))?;
+            let mut line =
+                export_checkpoint_line(&self.checkpoint).map_err(|error| Problem::internal(&error))?;
             line.push(b'\n');
             return Ok(Some(line.into()));
         }

@@ -38,8 +38,9 @@ fn documented(statuses: &[(u16, &str)]) -> BTreeMap<String, RefOr<Response>> {
     statuses
         .iter()
         .map(|(status, description)| {
-            let response =
-                ResponseBuilder::new().description(*description).content("application/problem+json", content());
+            let response = ResponseBuilder::new()
+                .description(*description)
+                .content("application/problem+json", content());
             (status.to_string(), RefOr::T(response.build()))
         })
         .collect()

@@ -71,8 +71,14 @@ impl Uploads {
     /// Remember one that came in.
     pub(super) fn begin(&self, tenant: Option<String>, digest: String, size: u64) -> String {
         let id = uuid::Uuid::now_v7().to_string();
-        let upload =
-            Upload { id: id.clone(), status: UploadStatus::Pending, digest, size, plugin: None, problem: None };
+        let upload = Upload {
+            id: id.clone(),
+            status: UploadStatus::Pending,
+            digest,
+            size,
+            plugin: None,
+            problem: None,
+        };
         let mut kept = self.kept();
         if kept.len() >= KEPT {
             // There are far fewer pending ones than are kept, so one that is over is near.
@@ -114,6 +120,7 @@ impl Uploads {
 /// Of an upload that was sent with `Prefer: respond-async`. Kept in memory for the last 1000 uploads to this host.
 #[utoipa::path(
     get,
+    operation_id = "get_upload",
     path = "/v1/uploads/{id}",
     tag = "plugins",
     params(("id" = String, Path, description = "Id of the upload, from `Location` of the 202.")),
@@ -126,7 +133,9 @@ async fn upload(
     _: NoQuery,
 ) -> Result<Json<Upload>, Problem> {
     let missing = || {
-        Problem::not_found("there is no such upload; its status is forgotten after a restart and after many others")
+        Problem::not_found(
+            "there is no such upload; its status is forgotten after a restart and after many others",
+        )
     };
     let (tenant, upload) = app.uploads.get(&id).ok_or_else(missing)?;
     let is_seen = match &tenant {

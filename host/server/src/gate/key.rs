@@ -24,7 +24,8 @@ const DRAWN: usize = 43;
 const MAX_KEY: usize = 512;
 
 /// What is said of a key that is missing, malformed, unknown, revoked or expired: always the same.
-pub(super) const NO_GOOD_KEY: &str = "send a key that is good here, as `Authorization: Bearer KEY` or `X-Inquisitor-Key: KEY`";
+pub(super) const NO_GOOD_KEY: &str =
+    "send a key that is good here, as `Authorization: Bearer KEY` or `X-Inquisitor-Key: KEY`";
 
 static KEY_HEADER: HeaderName = HeaderName::from_static("x-inquisitor-key");
 
@@ -82,7 +83,9 @@ impl From<AuthError> for Problem {
     fn from(error: AuthError) -> Self {
         match error {
             AuthError::NoGoodKey => Self::new(Kind::Unauthorized, NO_GOOD_KEY),
-            AuthError::TwoKeys => Self::bad_request("the request has two keys that are not the same; send one"),
+            AuthError::TwoKeys => {
+                Self::bad_request("the request has two keys that are not the same; send one")
+            }
             AuthError::ForeignSite => Self::forbidden(
                 "this host asks for no key and so answers only what is addressed to it by a loopback name and not sent by \
                  another site's page; set API_KEY to open it to others",
@@ -123,7 +126,17 @@ pub(super) fn authenticate(
 /// Whether the key works now.
 fn is_good(record: &KeyRecord, hash: &str, now: i64) -> bool {
     let same: bool = record.secret_hash.as_bytes().ct_eq(hash.as_bytes()).into();
-    same && record.revoked.is_none() && record.expires.is_none_or(|expires| now < expires)
+    same && still_good(record, now)
+}
+
+/// Whether a key is neither revoked nor expired.
+fn still_good(record: &KeyRecord, now: i64) -> bool {
+    record.revoked.is_none() && record.expires.is_none_or(|expires| now < expires)
+}
+
+/// Whether the key of a principal opens the host as it did when the principal came.
+pub(super) fn still_holds(id: &str, registry: &Registry, now: i64) -> bool {
+    id == BOOTSTRAP || id == LOCAL || registry.key(id).is_some_and(|record| still_good(record, now))
 }
 
 enum Sent<'a> {
@@ -213,7 +226,10 @@ mod tests {
     #[test]
     fn contradicting_keys_and_other_schemes_are_refused() {
         assert_eq!(key(&[("authorization", "Bearer a"), ("x-inquisitor-key", "b")]), Err(AuthError::TwoKeys));
-        assert_eq!(key(&[("authorization", "Bearer a"), ("authorization", "Bearer b")]), Err(AuthError::TwoKeys));
+        assert_eq!(
+            key(&[("authorization", "Bearer a"), ("authorization", "Bearer b")]),
+            Err(AuthError::TwoKeys)
+        );
         assert_eq!(key(&[("authorization", "Basic YTpi")]), Err(AuthError::NoGoodKey));
         assert_eq!(key(&[("authorization", "Bearer ")]), Err(AuthError::NoGoodKey));
         assert_eq!(key(&[("x-inquisitor-key", "")]), Err(AuthError::NoGoodKey));
@@ -224,7 +240,10 @@ mod tests {
         let (one, other) = (draw_secret(), draw_secret());
         assert_ne!(one, other);
         assert_eq!(one.len(), 47);
-        assert!(one.starts_with("inq_") && one[4..].bytes().all(|byte| byte.is_ascii_alphanumeric()), "{one}");
+        assert!(
+            one.starts_with("inq_") && one[4..].bytes().all(|byte| byte.is_ascii_alphanumeric()),
+            "{one}"
+        );
         assert_eq!(hash_secret("a"), "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb");
     }
 

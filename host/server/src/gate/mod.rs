@@ -33,7 +33,7 @@ use crate::metrics::Denied;
 use crate::problem::{Kind, Problem};
 use key::SecretHash;
 use rates::RateLimits;
-use refusals::{Refused, Refusals};
+use refusals::{Refusals, Refused};
 
 /// Bytes of a resource's name or of a reason in a decision; what is longer is cut.
 const MAX_TEXT: usize = 512;
@@ -122,8 +122,7 @@ fn admit_request(app: &App, request: &Request) -> Result<(Principal, rates::Slot
     let request_id = RequestId::of(request.extensions());
     let registry = app.conductor.registry();
     let gate = &app.gate;
-    let principal = match key::authenticate(request, gate.bootstrap.as_ref(), &registry, now(), request_id)
-    {
+    let principal = match key::authenticate(request, gate.bootstrap.as_ref(), &registry, now(), request_id) {
         Ok(principal) => principal,
         Err(error) => {
             if matches!(error, key::AuthError::NoGoodKey) {
@@ -134,10 +133,7 @@ fn admit_request(app: &App, request: &Request) -> Result<(Principal, rates::Slot
         }
     };
     let slot = match principal.tenant.as_deref().and_then(|tenant| registry.tenant(tenant)) {
-        Some(tenant) => gate
-            .rates
-            .request(tenant)
-            .inspect_err(|_| app.metrics.denied(Denied::Rate))?,
+        Some(tenant) => gate.rates.request(tenant).inspect_err(|_| app.metrics.denied(Denied::Rate))?,
         None => rates::Slot::default(),
     };
     Ok((principal, slot))
@@ -148,7 +144,11 @@ impl FromRequestParts<Arc<App>> for Principal {
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Problem> {
         // Only a route that is served outside of `enter` has none.
-        parts.extensions.get::<Self>().cloned().ok_or_else(|| Problem::new(Kind::Unauthorized, key::NO_GOOD_KEY))
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| Problem::new(Kind::Unauthorized, key::NO_GOOD_KEY))
     }
 }
 
@@ -161,6 +161,11 @@ impl Principal {
     /// Whether things of this tenant are there for this principal at all; if not, the answer is 404.
     pub(crate) fn sees_tenant(&self, tenant: &str) -> bool {
         self.tenant.as_deref().is_none_or(|own| own == tenant)
+    }
+
+    /// Whether the key is still neither revoked nor expired: for answers that go on for long.
+    pub(crate) fn still_holds(&self, app: &App) -> bool {
+        key::still_holds(&self.key, &app.conductor.registry(), now())
     }
 
     /// Decide whether the principal may do this to `resource` of `tenant` (none: what is above tenants). The key's role must
@@ -200,9 +205,9 @@ impl Principal {
             Some(tenant) if tenant != own => {
                 Err(format!("this key is of `{own}` and does nothing for other tenants"))
             }
-            None if action.changes() => {
-                Err(format!("what belongs to everybody takes a key above tenants, and this one is of `{own}`"))
-            }
+            None if action.changes() => Err(format!(
+                "what belongs to everybody takes a key above tenants, and this one is of `{own}`"
+            )),
             _ => Ok(()),
         }
     }
@@ -211,7 +216,13 @@ impl Principal {
         Permit { access: self.decision(action, resource, tenant, None) }
     }
 
-    fn decision(&self, action: Action, resource: &str, tenant: Option<&str>, reason: Option<String>) -> Access {
+    fn decision(
+        &self,
+        action: Action,
+        resource: &str,
+        tenant: Option<&str>,
+        reason: Option<String>,
+    ) -> Access {
         Access {
             action: action.name().to_owned(),
             resource: cut(resource),
@@ -271,11 +282,7 @@ pub(crate) async fn admit(
     let permit = principal.permit(app, action, &plan.manifest_id, Some(tenant)).await?;
     let registry = app.conductor.registry();
     let found = find_tenant(&registry, tenant)?;
-    let mut violations = policy::violations(plan, &found.policy);
-    // Of a file of the directory or not: `base_dir` is the folder that was found for it.
-    let origin = Origin::Declared { file: String::new() };
-    let files = app.engine.check_files(plan, &origin, tenant, base_dir, Some(&found.policy.substrate_files));
-    violations.extend(files.into_iter().map(policy::Violation::from));
+    let violations = violations(app, found, plan, base_dir);
     if !violations.is_empty() {
         let reasons: Vec<String> = violations.iter().map(ToString::to_string).collect();
         let detail = format!("the policy of the tenant `{tenant}` does not allow it: {}", reasons.join("; "));
@@ -287,11 +294,30 @@ pub(crate) async fn admit(
     Ok((permit, policy::bounds(tenant, &found.policy)))
 }
 
-/// The tenant, or the problem that it is not there.
-pub(crate) fn find_tenant<'a>(
-    registry: &'a Registry,
+/// What the policy of `tenant` does not allow in a plan, as [`admit`] would list it: for those who ask before they submit.
+pub(crate) fn review(
+    app: &App,
     tenant: &str,
-) -> Result<&'a Tenant, Problem> {
+    plan: &Plan,
+    base_dir: Option<&Path>,
+) -> Result<Vec<serde_json::Value>, Problem> {
+    let registry = app.conductor.registry();
+    let found = find_tenant(&registry, tenant)?;
+    Ok(policy::as_errors(&violations(app, found, plan, base_dir)))
+}
+
+fn violations(app: &App, tenant: &Tenant, plan: &Plan, base_dir: Option<&Path>) -> Vec<policy::Violation> {
+    let mut violations = policy::violations(plan, &tenant.policy);
+    // Of a file of the directory or not: `base_dir` is the folder that was found for it.
+    let origin = Origin::Declared { file: String::new() };
+    let files =
+        app.engine.check_files(plan, &origin, &tenant.name, base_dir, Some(&tenant.policy.substrate_files));
+    violations.extend(files.into_iter().map(policy::Violation::from));
+    violations
+}
+
+/// The tenant, or the problem that it is not there.
+pub(crate) fn find_tenant<'a>(registry: &'a Registry, tenant: &str) -> Result<&'a Tenant, Problem> {
     registry.tenant(tenant).ok_or_else(|| Problem::not_found(format!("there is no tenant `{}`", cut(tenant))))
 }
 

@@ -3,7 +3,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod declared;
+mod events;
 mod host;
+mod inquiries;
+mod ledger;
+mod metrics;
+mod plugins;
 mod requests;
 mod sockets;
 mod support;

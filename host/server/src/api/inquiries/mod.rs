@@ -23,16 +23,16 @@ use utoipa_axum::routes;
 use super::events::{self, Outline};
 use super::extract::{NoQuery, Path, Query};
 use super::page::{self, Page};
-use super::shared::{off_thread, shortened};
 use super::problems::{OfSomething, Usual};
+use super::shared::{off_thread, shortened};
 use crate::app::{App, now};
 use crate::gate::{Action, Permit, Principal};
 use crate::problem::Problem;
 
 pub use types::{
-    AttemptLogs, FindingDocument, InquiryDetails, InquiryInstrument, InquiryOrigin, InquiryStatus, InquirySummary,
-    InterimFinding, LedgerCheckpoint, LogItem, ManifestDiagnostic, PlanStep, PlanSummary, Provenance, RelatedPlace,
-    StepDetails, StepLogs, StepUsage, SubmittedInquiry, TextSpan, ValidationReport,
+    AttemptLogs, FindingDocument, InquiryDetails, InquiryInstrument, InquiryOrigin, InquiryStatus,
+    InquirySummary, InterimFinding, LedgerCheckpoint, LogItem, ManifestDiagnostic, PlanStep, PlanSummary,
+    Provenance, RelatedPlace, StepDetails, StepLogs, StepUsage, SubmittedInquiry, TextSpan, ValidationReport,
 };
 pub(super) use view::{log_item, summary as summary_view};
 
@@ -135,6 +135,7 @@ impl From<VerdictName> for Verdict {
 /// still name a next one.
 #[utoipa::path(
     get,
+    operation_id = "list_inquiries",
     path = "/v1/inquiries",
     tag = "inquiries",
     params(ListQuery),
@@ -147,7 +148,11 @@ async fn list(
 ) -> Result<Json<Page<InquirySummary>>, Problem> {
     principal.permit(&app, Action::InquiryRead, "", principal.sees()).await.map(drop)?;
     let limit = page::limit(query.limit)?;
-    let before = query.cursor.as_deref().map(|text| text.parse::<u64>().map_err(|_| page::bad_cursor())).transpose()?;
+    let before = query
+        .cursor
+        .as_deref()
+        .map(|text| text.parse::<u64>().map_err(|_| page::bad_cursor()))
+        .transpose()?;
     let tenant = match (principal.sees(), query.tenant) {
         (None, asked) => asked,
         // There are none of another tenant, as there are none of one that is not there.
@@ -174,6 +179,7 @@ async fn list(
 /// An inquiry with all that became of it.
 #[utoipa::path(
     get,
+    operation_id = "get_inquiry",
     path = "/v1/inquiries/{id}",
     tag = "inquiries",
     params(("id" = String, Path, description = "Id of the inquiry.")),
@@ -195,6 +201,7 @@ async fn details(
 /// One that runs once is aborted; a continuous one concludes with what it has. Asking again changes nothing.
 #[utoipa::path(
     post,
+    operation_id = "cancel_inquiry",
     path = "/v1/inquiries/{id}/cancel",
     tag = "inquiries",
     params(("id" = String, Path, description = "Id of the inquiry.")),
@@ -223,6 +230,7 @@ async fn cancel(
 /// Of a continuous inquiry that goes on it is the last one, marked as interim.
 #[utoipa::path(
     get,
+    operation_id = "get_finding",
     path = "/v1/inquiries/{id}/findings",
     tag = "inquiries",
     params(("id" = String, Path, description = "Id of the inquiry.")),
@@ -273,7 +281,8 @@ async fn last_entry(app: &App, id: &str, kind: &str) -> Result<Option<Outline>, 
         let is_end = entries.len() < events::SLICE;
         for (_, bytes) in entries {
             // Everything has its kind in the first bytes of its outline; only the one that is sought is kept.
-            let outline: Outline = serde_json::from_slice(&bytes).map_err(|error| Problem::internal(&error))?;
+            let outline: Outline =
+                serde_json::from_slice(&bytes).map_err(|error| Problem::internal(&error))?;
             if outline.kind == kind {
                 found = Some(outline);
             }
@@ -287,6 +296,7 @@ async fn last_entry(app: &App, id: &str, kind: &str) -> Result<Option<Outline>, 
 /// The manifest of an inquiry, as it was submitted.
 #[utoipa::path(
     get,
+    operation_id = "get_inquiry_manifest",
     path = "/v1/inquiries/{id}/manifest",
     tag = "inquiries",
     params(("id" = String, Path, description = "Id of the inquiry.")),
@@ -311,6 +321,7 @@ async fn manifest(
 /// What the instrument of a step logged.
 #[utoipa::path(
     get,
+    operation_id = "get_step_logs",
     path = "/v1/inquiries/{id}/steps/{position}/logs",
     tag = "inquiries",
     params(

@@ -22,10 +22,10 @@ use utoipa_axum::routes;
 use super::types::{SubmittedInquiry, ValidationReport};
 use super::view;
 use crate::api::extract::{self, NoQuery, Query, expect_type};
-use crate::api::shared::{no_tenant, off_thread};
 use crate::api::problems::Usual;
+use crate::api::shared::{no_tenant, off_thread};
 use crate::app::App;
-use crate::gate::{Action, Principal, admit};
+use crate::gate::{Action, Principal, admit, review};
 use crate::problem::{Kind, Problem};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -60,6 +60,7 @@ pub(super) struct SubmitQuery {
 /// the same manifest is answered with the inquiry that it made the first time.
 #[utoipa::path(
     post,
+    operation_id = "submit_inquiry",
     path = "/v1/inquiries",
     tag = "inquiries",
     params(
@@ -104,7 +105,8 @@ pub(super) async fn submit(
     let checked = check(&app, &principal, &headers, body).await?;
     let Some(plan) = checked.plan else { return Err(invalid(&checked.diagnostics)) };
     if is_dry {
-        return Ok(Json(report(&checked.diagnostics, Some(&plan), checked.tenant)).into_response());
+        let report = report(&app, &checked.diagnostics, Some(&plan), checked.tenant)?;
+        return Ok(Json(report).into_response());
     }
     let base_dir = base_dir(&app);
     let (permit, bounds) = admit(&app, &principal, &checked.tenant, &plan, base_dir.as_deref()).await?;
@@ -120,9 +122,11 @@ pub(super) async fn submit(
     let submitted = app.engine.submit(submission).await?;
     app.dispatcher.wake(&submitted.inquiry);
     let summary = app.conductor.summary(&submitted.inquiry).await?;
-    let summary = summary.ok_or_else(|| Problem::not_found(format!("there is no inquiry {}", submitted.inquiry)))?;
+    let summary =
+        summary.ok_or_else(|| Problem::not_found(format!("there is no inquiry {}", submitted.inquiry)))?;
     let location = [(header::LOCATION, format!("/v1/inquiries/{}", submitted.inquiry))];
-    let warnings = checked.diagnostics.iter().filter(|one| one.severity == Severity::Warning).cloned().collect();
+    let warnings =
+        checked.diagnostics.iter().filter(|one| one.severity == Severity::Warning).cloned().collect();
     let body = Json(SubmittedInquiry { inquiry: view::summary(summary), warnings });
     if submitted.earlier {
         let replayed = [(HeaderName::from_static("idempotent-replayed"), "true")];
@@ -136,6 +140,7 @@ pub(super) async fn submit(
 /// Every mistake at once, and what would be run. Nothing is kept.
 #[utoipa::path(
     post,
+    operation_id = "validate_manifest",
     path = "/v1/inquiries/validate",
     tag = "inquiries",
     request_body(
@@ -164,7 +169,7 @@ async fn validate(
 ) -> Result<Json<ValidationReport>, Problem> {
     principal.permit(&app, Action::InquiryValidate, "", principal.sees()).await.map(drop)?;
     let checked = check(&app, &principal, &headers, body).await?;
-    Ok(Json(report(&checked.diagnostics, checked.plan.as_ref(), checked.tenant)))
+    Ok(Json(report(&app, &checked.diagnostics, checked.plan.as_ref(), checked.tenant)?))
 }
 
 /// A manifest that was read and compiled.
@@ -176,7 +181,12 @@ struct Checked {
 }
 
 /// Read the manifest and compile it with the plugins that its tenant sees.
-async fn check(app: &Arc<App>, principal: &Principal, headers: &HeaderMap, body: Body) -> Result<Checked, Problem> {
+async fn check(
+    app: &Arc<App>,
+    principal: &Principal,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Checked, Problem> {
     expect_type(headers, &MANIFEST_TYPES)?;
     let bytes = extract::body(body, app.config.max_body_bytes).await?;
     let is_large = bytes.len() > LARGE_MANIFEST;
@@ -217,15 +227,25 @@ fn base_dir(app: &App) -> Option<PathBuf> {
     app.config.substrate_dir.as_ref().or(app.config.manifest_dir.as_ref()).cloned()
 }
 
-fn report(diagnostics: &Diagnostics, plan: Option<&Plan>, tenant: String) -> ValidationReport {
-    ValidationReport {
+fn report(
+    app: &App,
+    diagnostics: &Diagnostics,
+    plan: Option<&Plan>,
+    tenant: String,
+) -> Result<ValidationReport, Problem> {
+    let violations = match plan {
+        Some(plan) => review(app, &tenant, plan, base_dir(app).as_deref())?,
+        None => Vec::new(),
+    };
+    Ok(ValidationReport {
         valid: plan.is_some(),
         errors: diagnostics.errors(),
         warnings: diagnostics.warnings(),
         omitted: diagnostics.omitted(),
         diagnostics: diagnostics.as_slice().to_vec(),
+        violations,
         plan: plan.map(|plan| view::plan_summary(plan, tenant)),
-    }
+    })
 }
 
 /// The problem of a manifest with mistakes.
@@ -250,7 +270,8 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(None) };
     let key = value.to_str().map_err(|_| wrong())?;
-    let is_good = (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_good =
+        (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
     if is_good && values.next().is_none() { Ok(Some(key.to_owned())) } else { Err(wrong()) }
 }
 

@@ -94,7 +94,7 @@ pub struct SubmittedInquiry {
 /// What there is to say of a manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ValidationReport {
-    /// Whether it could be submitted as far as the manifest and the plugins go. The tenant's policy has the last word.
+    /// Whether there is no mistake in the manifest.
     pub valid: bool,
     /// Number of errors.
     pub errors: usize,
@@ -105,6 +105,9 @@ pub struct ValidationReport {
     /// What is wrong, in the order of the text.
     #[schema(value_type = Vec<ManifestDiagnostic>)]
     pub diagnostics: Vec<Diagnostic>,
+    /// What the tenant's policy does not allow in it, one by one; a submission would be refused.
+    #[schema(value_type = Vec<Object>)]
+    pub violations: Vec<serde_json::Value>,
     /// What would be run; none where there are errors.
     pub plan: Option<PlanSummary>,
 }
@@ -377,7 +380,10 @@ mod tests {
     fn a_diagnostic_is_as_it_is_described() {
         let parsed = inquisitor_manifest::parse("m", "manifest:\n  id: a\n  id: b\n  nmae: c\n");
         let diagnostics = parsed.diagnostics.as_slice();
-        assert!(diagnostics.iter().any(|one| one.related.is_some()) && diagnostics.iter().any(|one| one.help.is_some()));
+        assert!(
+            diagnostics.iter().any(|one| one.related.is_some())
+                && diagnostics.iter().any(|one| one.help.is_some())
+        );
         for one in diagnostics {
             let json = serde_json::to_value(one).unwrap();
             let described: ManifestDiagnostic = serde_json::from_value(json.clone()).unwrap();

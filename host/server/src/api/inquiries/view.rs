@@ -168,7 +168,11 @@ fn steps(inquiry: &Inquiry) -> Vec<StepDetails> {
         let is_running = state.is_some_and(|state| state.record.is_none());
         Some(StepDetails {
             step,
-            outcome: if is_running && inquiry.status == Status::Running { "running".to_owned() } else { outcome.outcome },
+            outcome: if is_running && inquiry.status == Status::Running {
+                "running".to_owned()
+            } else {
+                outcome.outcome
+            },
             message: outcome.message,
             attempts: outcome.attempts,
             round: state.map_or(0, |state| state.round),

@@ -15,13 +15,14 @@ use crate::problem::Problem;
 /// Lines of CSV that are made at once.
 const LINES: usize = 1000;
 
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 16] = [
     "step",
     "instrument",
     "round",
     "index",
     "quantity",
     "value",
+    "value_type",
     "unit",
     "uncertainty",
     "confidence",
@@ -55,10 +56,7 @@ impl Export {
     }
 
     async fn lines(&mut self) -> Result<Option<Bytes>, Problem> {
-        let mut out = csv::WriterBuilder::new()
-            .quote_style(csv::QuoteStyle::NonNumeric)
-            .terminator(csv::Terminator::CRLF)
-            .from_writer(Vec::new());
+        let mut out = writer();
         let mut written = 0;
         let failed = |error: csv::Error| Problem::internal(&error);
         if std::mem::take(&mut self.head) {
@@ -88,7 +86,15 @@ impl Export {
     }
 }
 
-fn cells(item: &ReadingItem) -> [String; 15] {
+/// Whatever is no number is quoted, so that a text stays one.
+fn writer() -> csv::Writer<Vec<u8>> {
+    csv::WriterBuilder::new()
+        .quote_style(csv::QuoteStyle::NonNumeric)
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(Vec::new())
+}
+
+fn cells(item: &ReadingItem) -> [String; 16] {
     let number = |number: Option<f64>| number.map_or_else(String::new, |number| number.to_string());
     let exclusion = item.exclusion.as_ref();
     let value = match &item.value {
@@ -107,6 +113,7 @@ fn cells(item: &ReadingItem) -> [String; 15] {
         item.index.to_string(),
         item.quantity.clone(),
         value,
+        item.value_type.as_str().to_owned(),
         item.unit.clone(),
         number(item.uncertainty),
         item.confidence.to_string(),
@@ -127,16 +134,17 @@ mod tests {
     #[test]
     fn what_is_no_number_is_quoted_in_csv() {
         let mut walk = walk(observation());
-        let mut out = csv::WriterBuilder::new()
-            .quote_style(csv::QuoteStyle::NonNumeric)
-            .terminator(csv::Terminator::CRLF)
-            .from_writer(Vec::new());
+        let mut out = writer();
         while let Some(item) = walk.next(&judgement()) {
             out.write_record(cells(&item)).unwrap();
         }
         let text = String::from_utf8(out.into_inner().unwrap()).unwrap().replace("\r\n", "\n");
-        insta::assert_snapshot!(text, @r##"
-        "measure","probe",0,0,"tag","=1+1,""x""","1","",1,"1970-01-01T00:00:00.00000001Z","used","","","",""
-        "##);
+        insta::assert_snapshot!(text, @r#"
+        "measure","probe",0,0,"tag","=1+1,""x""","text",1,"",1,"1970-01-01T00:00:00.000000010Z","used","","","",""
+        "measure","probe",0,1,"n",3,"integer",1,"",1,"1970-01-01T00:00:00.000000005Z","used","","","",""
+        "measure","probe",0,2,"t",1.5,"number","Cel",0.5,0.9,"1970-01-01T00:00:00.000000007Z","used","","","",""
+        "measure","probe",0,3,"t",-2.0,"number","Cel",0.5,0.9,"1970-01-01T00:00:00.000000008Z","excluded",1,"t ≥ 0",2,""
+        "measure","probe",0,4,"t",4.0,"number","Cel",0.5,0.9,"1970-01-01T00:00:00.000000010Z","used","","","",""
+        "#);
     }
 }

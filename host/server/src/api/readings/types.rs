@@ -59,6 +59,18 @@ pub enum ValueType {
     Bytes,
 }
 
+impl ValueType {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Number => "number",
+            Self::Integer => "integer",
+            Self::Text => "text",
+            Self::Boolean => "boolean",
+            Self::Bytes => "bytes",
+        }
+    }
+}
+
 /// What became of a reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
