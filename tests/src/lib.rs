@@ -4,6 +4,8 @@
 
 pub mod server;
 
+pub use server::Server;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 /// An inquiry of one step, with a name of its own.
 fn manifest(id: &str) -> String {
     format!(
-        "version: '1.0'\nid: {id}\nname: A question\ntags: [{id}-tag]\nmetadata: {{author: tests}}\nprotocol:\n  type: sequential\n  phases:\n    - name: execution\n      steps:\n        - {{name: say, type: measurement, instrument: one, parameters: {{message: hello}}}}\ninstruments:\n  - {{type: echo, id: one}}\n"
+        "version: '1.0'\nid: {id}\nname: A question\nmetadata: {{author: tests, tags: [{id}-tag]}}\nprotocol:\n  type: sequential\n  phases:\n    - name: execution\n      steps:\n        - {{name: say, type: measurement, instrument: one, parameters: {{message: hello}}}}\ninstruments:\n  - {{type: echo, id: one}}\n"
     )
 }
 
@@ -282,7 +282,7 @@ fn a_second_signal_stops_at_once() {
             "\n        - {name: say, type: measurement, instrument: one, parameters: {message: hello}}\n",
             step,
         )
-        .replace("{type: echo, id: one}", "{type: echo, id: slow, parameters: {response_delay_ms: 600000}}");
+        .replace("{type: echo, id: one}", "{type: echo, id: slow, parameters: {response_delay_ms: 60000}}");
     let file = server.file("slow.yaml", &slow);
     let submitted = server.run(["submit", file.to_str().unwrap()]);
     assert_eq!(submitted.code, 0, "{}", submitted.stderr);

@@ -75,9 +75,10 @@ struct Host {
 impl Host {
     fn of(command: &Command, settings: &Settings) -> Self {
         let Command::Serve(serve) = command else { return Self::default() };
-        let first = |choices: [&Option<String>; 4]| choices.into_iter().find_map(Clone::clone);
+        let named = [&serve.raft_node_id, &settings.raft_node_id, &serve.pod_name, &settings.pod_name];
+        let machine = || rustix::system::uname().nodename().to_string_lossy().into_owned();
         Self {
-            member: first([&serve.raft_node_id, &settings.raft_node_id, &serve.pod_name, &settings.pod_name]),
+            member: Some(named.into_iter().find_map(Clone::clone).unwrap_or_else(machine)),
             namespace: serve.pod_namespace.clone().or_else(|| settings.pod_namespace.clone()),
         }
     }

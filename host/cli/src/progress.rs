@@ -20,7 +20,7 @@ pub(crate) enum Progress {
     /// An attempt at a step starts.
     StepStarted { step: String },
     /// How far a step is, 0 to 1.
-    StepProgress { step: String, fraction: f64, message: String },
+    StepAdvanced { step: String, fraction: f64, message: String },
     /// The instrument of a step says something.
     StepLog { step: String, line: String, is_warning: bool },
     /// An attempt failed and another follows.
@@ -83,7 +83,7 @@ fn of_engine(event: Event) -> Option<Progress> {
     Some(match event {
         Event::Started { steps, recorded } => Progress::Started { steps, recorded },
         Event::StepStarted { step, .. } => Progress::StepStarted { step },
-        Event::StepProgress { step, fraction, message } => Progress::StepProgress { step, fraction, message },
+        Event::StepProgress { step, fraction, message } => Progress::StepAdvanced { step, fraction, message },
         Event::StepLog { step, line } => {
             Progress::StepLog { step, is_warning: line.level >= LogLevel::Warn, line: log_line(&line) }
         }
@@ -127,7 +127,7 @@ impl Bars {
                 self.total.set_position(*recorded as u64);
             }
             Progress::StepStarted { step } => self.start(step),
-            Progress::StepProgress { step, fraction, message } => {
+            Progress::StepAdvanced { step, fraction, message } => {
                 self.step(step, |bar| {
                     bar.set_message(format!("{:.0} %  {}", fraction * 100.0, printable(message)));
                 });
@@ -202,7 +202,7 @@ fn line(progress: &Progress) -> Option<String> {
             format!("going on: {recorded} of {steps} steps were recorded before")
         }
         Progress::StepStarted { .. } | Progress::Ended => return None,
-        Progress::StepProgress { step, fraction, message } => {
+        Progress::StepAdvanced { step, fraction, message } => {
             format!("{step}: {:.0} % {message}", fraction * 100.0)
         }
         Progress::StepLog { step, line, .. } => format!("{step}: {line}"),

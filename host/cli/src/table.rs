@@ -49,7 +49,9 @@ impl Table {
         if self.table.is_empty() {
             return none.to_owned();
         }
-        let lines: Vec<String> = self.table.lines().map(|line| line.trim_end().to_owned()).collect();
+        // The first column is padded as all are; at the margin that is not wanted.
+        let unpadded = |line: String| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned();
+        let lines: Vec<String> = self.table.lines().map(unpadded).collect();
         lines.join("\n")
     }
 }
@@ -77,7 +79,12 @@ mod tests {
         table.row(["a", "7"]);
         table.row(["a longer \u{1b}[31mname\n", "1000"]);
         table.row(["", "1"]);
-        insta::assert_snapshot!(table.text("none"), @r"");
+        insta::assert_snapshot!(table.text("none"), @r"
+        NAME                STEPS
+        a                       7
+        a longer �[31mname   1000
+        -                       1
+        ");
         assert_eq!(Table::with_width(&["name"], None).text("no keys"), "no keys");
     }
 

@@ -45,7 +45,7 @@ pub(crate) struct Submit {
     pub(crate) remote: Remote,
 }
 
-/// Inquiries of a host.
+/// List, watch and cancel inquiries of a host; fetch what they found.
 #[derive(Debug, Args)]
 pub(crate) struct InquiryArgs {
     #[command(flatten)]
@@ -57,10 +57,6 @@ pub(crate) struct InquiryArgs {
 /// What to do with inquiries.
 #[derive(Debug, Subcommand)]
 pub(crate) enum InquiryCommand {
-    /// List inquiries, newest first.
-    #[command(
-        after_help = "Examples:\n  inquisitor inquiry list --state running\n  inquisitor inquiry list --tag cold-chain --all -o json"
-    )]
     List(InquiryList),
     /// Show one: its steps, and its finding if there is one.
     Show {
@@ -114,6 +110,10 @@ pub(crate) enum InquiryCommand {
 
 /// List inquiries, newest first.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  inquisitor inquiry list --state running
+  inquisitor inquiry list --tag cold-chain --all -o json")]
 pub(crate) struct InquiryList {
     /// Only those that are so.
     #[arg(long, value_enum)]
@@ -182,7 +182,7 @@ pub(crate) struct Readings {
     pub(crate) csv: bool,
 }
 
-/// Tenants of a host.
+/// Tenants of a host, and what they may do.
 #[derive(Debug, Args)]
 pub(crate) struct TenantArgs {
     #[command(flatten)]
@@ -357,7 +357,7 @@ pub(crate) struct StatusArgs {
     pub(crate) remote: Remote,
 }
 
-/// The cluster.
+/// The cluster that a host is a member of.
 #[derive(Debug, Args)]
 pub(crate) struct RaftArgs {
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueHint};
+use clap::{ArgGroup, Args, Subcommand, ValueHint};
 
 use super::remote::Remote;
 
@@ -83,7 +83,8 @@ pub(crate) struct LedgerSource {
 
 /// What to verify.
 #[derive(Debug, Args)]
-#[group(id = "what", required = true, multiple = false, args = ["file", "proof", "consistency"])]
+#[group(skip)]
+#[command(group(ArgGroup::new("what").required(true).args(["file", "proof", "consistency"])))]
 pub(crate) struct Verify {
     /// An export; `-` reads standard input.
     #[arg(value_hint = ValueHint::FilePath)]

@@ -20,7 +20,9 @@ use serve::Serve;
 /// Ask instruments that you don't trust; get an answer that anyone can check.
 #[derive(Debug, Parser)]
 #[command(name = "inquisitor", version, about, max_term_width = 100, arg_required_else_help = true)]
-#[command(after_help = "Exit codes of `run`: 0 verified, 1 error, 2 usage, 3 inconclusive, 4 falsified.")]
+#[command(
+    after_help = "Exit codes of `run` and of `submit --watch`: 0 verified, 1 error, 2 usage, 3 inconclusive, 4 falsified."
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -49,6 +51,7 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 
 /// Options that every command takes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "General options")]
 pub(crate) struct Global {
     /// How results are printed.
     #[arg(long, short, global = true, value_enum, default_value_t = Output::Text, env = "INQUISITOR_OUTPUT")]
@@ -115,20 +118,15 @@ pub(crate) enum LogFormat {
     Text,
 }
 
-/// What to do.
+/// What to do. A command whose options are a type of its own is described there.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run an inquiry to its finding, on this machine.
     Run(Run),
-    /// Check manifests and report every mistake.
     Validate(Validate),
     /// Print the JSON Schema of manifests.
     Schema,
-    /// Run a host.
     Serve(Box<Serve>),
-    /// Give an inquiry to a host.
     Submit(Submit),
-    /// List, watch and cancel inquiries of a host; fetch what they found.
     Inquiry(InquiryArgs),
     /// Write, build, check and try instruments, and put them on a host.
     #[command(subcommand)]
@@ -136,13 +134,9 @@ pub(crate) enum Command {
     /// Read and verify the ledger of a host, or of a data directory.
     #[command(subcommand)]
     Ledger(Ledger),
-    /// Tenants of a host, and what they may do.
     Tenant(TenantArgs),
-    /// Keys of a host.
     Key(KeyArgs),
-    /// A host at a glance.
     Status(StatusArgs),
-    /// The cluster that a host is a member of.
     Raft(RaftArgs),
     /// Servers and keys under a name.
     #[command(subcommand)]
@@ -173,7 +167,7 @@ pub(crate) struct PluginSources {
     pub(crate) cache_dir: Option<PathBuf>,
 }
 
-/// Run an inquiry to its finding.
+/// Run an inquiry to its finding, on this machine.
 ///
 /// Progress goes to standard error, the finding to standard output. An instrument with a `probeInterval` is observed as often
 /// as the steps say, not continuously.

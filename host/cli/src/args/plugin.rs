@@ -10,19 +10,12 @@ use super::remote::Remote;
 /// Write, build, check and try instruments, and put them on a host.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Plugin {
-    /// Start a new instrument from the template.
     New(PluginNew),
-    /// Build an instrument's crate to a component.
     Build(PluginBuild),
-    /// Say whether a file is a component that this host runs, and if not, what is missing.
     Check(PluginCheck),
-    /// Print what a component says of itself.
     Inspect(PluginInspect),
-    /// Run one observation under the real sandbox.
     Call(Box<PluginCall>),
-    /// List the plugins that manifests may name: those on this machine, or a host's where a server or context is named.
     List(Box<PluginList>),
-    /// Put a component on a host.
     Push(PluginPush),
     /// Take a plugin off a host. Refused while an inquiry that has not ended uses it.
     #[command(after_help = "Example:\n  inquisitor plugin rm ph-meter@1.2.0")]
@@ -34,7 +27,7 @@ pub(crate) enum Plugin {
     },
 }
 
-/// List plugins.
+/// List the plugins that manifests may name: those on this machine, or a host's where a server or context is named.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

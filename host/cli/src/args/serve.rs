@@ -11,7 +11,7 @@ use crate::secret::Secret;
 
 /// Run a host: the API, declared manifests and metrics, until it is told to stop.
 ///
-/// Every option is also an environment variable and a key of the configuration file (`http-listen = "0.0.0.0:8000"`); the
+/// Settings are also environment variables and keys of the configuration file (`http-listen = "0.0.0.0:8000"`); the
 /// option goes before the variable, and that before the file. An empty variable counts as not set.
 ///
 /// SIGTERM and SIGINT stop the host when what is under way is done; a second signal stops it at once.
@@ -19,7 +19,7 @@ use crate::secret::Secret;
 #[command(after_help = "\
 Examples:
   inquisitor serve                                   # on this machine alone, without keys
-  API_KEY=$(openssl rand -hex 32) inquisitor serve   # for everybody who has the key, or one that it made
+  API_KEY=$(openssl rand -hex 32) inquisitor serve   # for whoever has a key
   inquisitor serve --data-dir /var/lib/inquisitor --manifest-dir /etc/inquisitor/manifests
   inquisitor serve --print-config                    # what it would start with")]
 pub(crate) struct Serve {
@@ -94,12 +94,12 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "DIR", env = "INQUISITOR_SECRET_DIR", value_hint = ValueHint::DirPath)]
     pub(crate) secret_dir: Option<PathBuf>,
 
-    #[command(flatten)]
-    pub(crate) bounds: ServeBounds,
-
     /// Print what the host would start with, secrets struck out, and end. The text is a configuration file.
     #[arg(long)]
     pub(crate) print_config: bool,
+
+    #[command(flatten)]
+    pub(crate) bounds: ServeBounds,
 }
 
 /// Limits of a host.

@@ -27,13 +27,19 @@ pub(crate) fn run(
         ContextCommand::List => list(global, settings)?,
         ContextCommand::Use { name } => {
             settings.context(name)?;
-            edit(global, |document| Ok(document["context"] = value(name)))?;
+            edit(global, |document| {
+                document["context"] = value(name);
+                Ok(())
+            })?;
             print::note(&format!("using the context {name}"));
         }
         ContextCommand::Set(args) => set(global, args)?,
         ContextCommand::Rm { name } => {
             settings.context(name)?;
-            edit(global, |document| Ok(remove(document, name)))?;
+            edit(global, |document| {
+                remove(document, name);
+                Ok(())
+            })?;
             print::note(&format!("removed the context {name}"));
         }
     }
@@ -189,7 +195,17 @@ mod tests {
         let mut document: DocumentMut = text.parse().unwrap();
         context_table(&mut document, "prod").unwrap()["server"] = value("https://prod");
         document["context"] = value("prod");
-        insta::assert_snapshot!(document.to_string(), @"");
+        insta::assert_snapshot!(document.to_string(), @r#"
+        # mine
+        log-level = "info" # quiet
+        context = "prod"
+
+        [contexts.lab]
+        server = "http://lab:8000"
+
+        [contexts.prod]
+        server = "https://prod"
+        "#);
         remove(&mut document, "prod");
         assert_eq!(document.to_string(), text);
     }

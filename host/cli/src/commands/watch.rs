@@ -130,7 +130,7 @@ impl Watched {
             }
             "progress" => {
                 let ProgressEvent { step, fraction, message } = data(event)?;
-                Some(Progress::StepProgress { step, fraction, message })
+                Some(Progress::StepAdvanced { step, fraction, message })
             }
             "end" => {
                 let _: EndEvent = data(event)?;

@@ -39,7 +39,8 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut fields = Fields::default();
-        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+        for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root)
+        {
             if let Some(formatted) = span.extensions().get::<FormattedFields<JsonFields>>()
                 && let Ok(of_span) = serde_json::from_str::<Map<String, Value>>(formatted)
             {
