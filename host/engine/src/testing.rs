@@ -2,14 +2,14 @@
 //! observation fails in good order.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use inquisitor_manifest::plan::Plan;
 use inquisitor_manifest::{PluginInfo, PluginReference, ResolveError};
-use inquisitor_runtime::{Runtime, RuntimeConfig};
+use inquisitor_runtime::{CompilerCommand, Runtime, RuntimeConfig, compile_child_if_requested};
 
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
@@ -203,12 +203,43 @@ impl Journal for Memory {
     }
 }
 
+/// The compiling child, when the test program is started as one.
+#[test]
+fn compile_child() {
+    compile_child_if_requested();
+}
+
+pub(crate) fn runtime(cache: &Path) -> Runtime {
+    let mut config = RuntimeConfig::new(cache);
+    let arguments = ["testing::compile_child", "--exact", "--nocapture", "--test-threads=1"];
+    config.compiler = CompilerCommand { program: None, arguments: arguments.map(Into::into).into() };
+    Runtime::new(config).unwrap()
+}
+
+/// The component `plain` of the tests' guests, with this mark, which changes its digest and nothing else.
+pub(crate) fn component(mark: u8) -> Vec<u8> {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"), PathBuf::from);
+    let path = target.join("test-components/plain.wasm");
+    let mut bytes = std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("run `cargo xtask plugins` first: {}: {error}", path.display()));
+    // A custom section of one byte whose name is one letter.
+    bytes.extend([0, 3, 1, b'm', mark]);
+    bytes
+}
+
 /// An engine on a journal in memory whose schedule follows the paused clock.
 pub(crate) fn engine(cache: &Path) -> (Arc<Memory>, Engine) {
-    let journal = Arc::new(Memory::default());
-    let runtime = Runtime::new(RuntimeConfig::new(cache.to_owned())).unwrap();
-    let mut engine =
-        Engine::new(journal.clone(), runtime, Arc::new(Catalogue::default()), EngineConfig::new("test"));
+    engine_of(Runtime::new(RuntimeConfig::new(cache)).unwrap(), Arc::default(), Catalogue::default())
+}
+
+/// The same with these plugins.
+pub(crate) fn engine_of(
+    runtime: Runtime,
+    journal: Arc<Memory>,
+    catalogue: Catalogue,
+) -> (Arc<Memory>, Engine) {
+    let mut engine = Engine::new(journal.clone(), runtime, Arc::new(catalogue), EngineConfig::new("test"));
     engine.clock = Clock::Timer { epoch: EPOCH, start: tokio::time::Instant::now() };
     (journal, engine)
 }

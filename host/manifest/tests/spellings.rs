@@ -50,7 +50,7 @@ fn every_section_is_understood() {
         .map(|found| (found.name, found.path, found.location.line))
         .collect();
     assert!(
-        secrets.contains(&("SITE".into(), "manifest.reporting.destinations[0].path".into(), 80)),
+        secrets.contains(&("SITE".into(), "manifest.reporting.destinations[0].path".into(), 81)),
         "{secrets:?}"
     );
     assert!(

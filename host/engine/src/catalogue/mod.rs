@@ -344,3 +344,6 @@ async fn load_blob(runtime: &Runtime, journal: &dyn Journal, digest: &str) -> Re
     let bytes = journal.blob(digest).await.map_err(|error| error.to_string())?;
     runtime.load(&bytes).await.map_err(|error| bounded(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::catalogue::Catalogue;
 use crate::drive::Drive;
 use crate::events::{Event, Silent};
 use crate::journal::{Abort, Inquiry, Status, StepResult};
-use crate::testing::{Heard, Memory, engine, plan};
+use crate::testing::{Heard, Memory, component, engine, engine_of, plan, runtime};
 use crate::{Engine, is_continuous, outcomes};
 
 /// Position of the step that is observed again: after the self-test.
@@ -173,4 +174,29 @@ async fn every_attempt_is_told_with_its_plugin() {
     assert_eq!(called.len(), 3, "{called:?}");
     assert!(called.iter().all(|(_, plugin, outcome, _)| plugin == "gone" && *outcome == "host"));
     assert_eq!(called[2].3, 1);
+}
+
+#[tokio::test]
+async fn readings_of_all_rounds_enter_the_finding_and_an_instrument_keeps_its_state() {
+    let cache = tempfile::tempdir().unwrap();
+    let runtime = runtime(cache.path());
+    let plugin = runtime.load(&component(0)).await.unwrap();
+    let catalogue = Catalogue::of(plugin, "plain.wasm".into());
+    let text = "version: \"1.0\"\nid: it\nname: It\nmetadata: { author: Tests }\nprotocol:\n  type: sequential\n  phases:\n    - name: execution\n      steps: [ { name: s, type: measurement, instrument: probe, parameters: { keep: 1 } } ]\n    - analysis\nsubstrate: { source: { type: synthetic, generator: temperature_simulator, parameters: { samples: 5, noise: 0.5 } } }\ninstruments:\n  - { type: plain, id: probe, probeInterval: 10s }\nexecution: { history: 4 }\n";
+    let validated = inquisitor_manifest::validate("it.yaml", text, &catalogue.visible_to("default"));
+    let plan = validated.plan.unwrap_or_else(|| panic!("{:?}", validated.diagnostics));
+    // From here on the time is the test's own; compiling took some of the machine's.
+    tokio::time::pause();
+    let (journal, engine) = engine_of(runtime, Arc::default(), catalogue);
+    journal.submit("it", "default", plan);
+    let ended = drive_for(&engine, 65, |drive| drive.end.cancel()).await;
+    let Status::Concluded { finding, .. } = &ended.status else { panic!("{:?}", ended.status) };
+    let state = &ended.steps[&0];
+    assert_eq!((state.round, state.missed), (6, 0));
+    assert_eq!(finding.estimates[0].readings, 4, "the last rounds that are kept: {:?}", finding.reasons);
+    let kept = state.record.as_ref().unwrap().state.as_ref().unwrap();
+    assert_eq!(crate::journal::Journal::blob(&*journal, kept).await.unwrap(), [7], "one for each round");
+    let values: std::collections::BTreeSet<String> =
+        finding.estimates[0].course.iter().map(|moment| moment.value.to_string()).collect();
+    assert_eq!(values.len(), 4, "each round has data of its own: {values:?}");
 }
