@@ -103,6 +103,9 @@ fn filter(text: &str) -> anyhow::Result<EnvFilter> {
             "`{word}` is none of off, error, warn, info, debug and trace; for a part of the program write `{word}=debug`"
         );
     }
+    // The library of consensus tells its every move at `info`; whoever wants to see them names it.
+    let is_info = text.split(',').any(|part| part.trim() == "info");
+    let text = if is_info && !text.contains("openraft") { format!("{text},openraft=warn") } else { text };
     EnvFilter::builder()
         .parse(&text)
         .map_err(|_| anyhow::anyhow!("write a level, or directives such as `warn,inquisitor_runtime=debug`"))
@@ -111,6 +114,13 @@ fn filter(text: &str) -> anyhow::Result<EnvFilter> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn consensus_is_quiet_at_info_unless_it_is_named() {
+        assert!(filter("INFO").unwrap().to_string().contains("openraft=warn"));
+        assert!(!filter("info,openraft=info").unwrap().to_string().contains("openraft=warn"));
+        assert!(!filter("debug").unwrap().to_string().contains("openraft"));
+    }
 
     #[test]
     fn a_misspelt_level_is_refused() {

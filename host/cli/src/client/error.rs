@@ -110,7 +110,10 @@ fn shown(problem: &Problem) -> String {
         let _ = write!(out, ": {}", printable(&problem.detail));
     }
     for error in problem.errors.iter().take(MAX_SHOWN) {
-        let _ = write!(out, "\n  {}", mistake(error));
+        let mistake = mistake(error);
+        if !out.contains(&mistake) {
+            let _ = write!(out, "\n  {mistake}");
+        }
     }
     if problem.errors.len() > MAX_SHOWN {
         let _ = write!(out, "\n  and {} more", problem.errors.len() - MAX_SHOWN);

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use inquisitor_server::api::policy::{FileGrant, Policy};
 use inquisitor_server::api::tenants::{NewTenant, Tenant, TenantChange};
 use reqwest::Method;
+use serde_json::Value;
 
 use crate::args::Global;
 use crate::args::client::{PolicyOptions, TenantArgs, TenantChange as Change, TenantCommand};
@@ -123,10 +124,28 @@ fn shown(tenant: &Tenant) -> anyhow::Result<String> {
         ("description", tenant.description.clone()),
         ("created", time(&tenant.created)),
     ]);
-    let policy = serde_saphyr::to_string(&tenant.policy).context("encoding the policy")?;
+    let policy = serde_json::to_value(&tenant.policy).context("encoding the policy")?;
+    let policy = serde_saphyr::to_string(&what_is_said(policy)).context("encoding the policy")?;
     let policy: String =
         policy.lines().map(|line| format!("  {}\n", inquisitor_report::printable(line))).collect();
     Ok(format!("{head}policy\n{policy}"))
+}
+
+/// The document without members that say nothing: nulls, and lists and objects that are empty.
+fn what_is_said(value: Value) -> Value {
+    match value {
+        Value::Object(members) => members
+            .into_iter()
+            .map(|(name, value)| (name, what_is_said(value)))
+            .filter(|(_, value)| match value {
+                Value::Null => false,
+                Value::Array(items) => !items.is_empty(),
+                Value::Object(members) => !members.is_empty(),
+                _ => true,
+            })
+            .collect(),
+        other => other,
+    }
 }
 
 #[cfg(test)]
