@@ -30,7 +30,7 @@ fn an_inquiry_from_its_submission_to_its_proof() {
     let watched = server.run(["submit", hello.to_str().unwrap(), "--watch"]);
     assert_eq!(watched.code, 0, "{}\n{}", watched.stderr, server.log());
     assert!(watched.stdout.contains("VERIFIED"), "{}", watched.stdout);
-    assert!(watched.stderr.contains("reading"), "progress is told:\n{}", watched.stderr);
+    assert!(watched.stderr.contains("readings in"), "progress is told:\n{}", watched.stderr);
 
     let list = server.run(["inquiry", "list", "--state", "concluded", "-o", "json"]).json();
     assert_eq!(list.as_array().unwrap().len(), 1);

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use inquisitor_findings::format::significant;
 use inquisitor_report::printable;
 use inquisitor_server::api::artifacts::Artifacts;
 use inquisitor_server::api::inquiries::{
@@ -256,7 +257,7 @@ fn reading_table(readings: &[ReadingItem]) -> String {
             (ReadingUse::Excluded, Some(exclusion)) => format!("excluded: {}", exclusion.rule),
             (used, _) => print::word(used).replace('_', " "),
         };
-        let uncertainty = reading.uncertainty.map(|u| u.to_string()).unwrap_or_default();
+        let uncertainty = reading.uncertainty.map(|u| significant(u, 3)).unwrap_or_default();
         table.row([
             &time(&reading.time),
             &reading.instrument,
