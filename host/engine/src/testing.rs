@@ -100,15 +100,14 @@ impl Memory {
                 if attempt != last + 1 {
                     return Err(Refusal::AttemptOutOfOrder { asked: attempt, last });
                 }
-                if round < state.round {
+                if round < state.round || (round > state.round && state.record.is_none()) {
                     return Err(Refusal::RoundOutOfOrder { asked: round, last: state.round });
                 }
                 if round == state.round && state.record.is_some() {
                     return Err(Refusal::StepDone);
                 }
                 if round > state.round {
-                    let unrecorded = u64::from(state.record.is_none());
-                    state.missed += u64::from(round - state.round - 1) + unrecorded;
+                    state.missed += u64::from(round - state.round - 1);
                     if let Some(record) = state.record.take() {
                         state.history.push((state.round, record));
                         let excess = state.history.len().saturating_sub(keep);

@@ -58,6 +58,17 @@ impl Run<'_> {
                 let Some(rounds) = idle.remove(&position) else { continue };
                 let step = &plan.steps[position];
                 let turn = standing.turn(position);
+                let (leased, _) = turn.leased;
+                if leased > turn.round && round > leased {
+                    // No round begins before the one before it has its record.
+                    let reason = "the host was interrupted while this round ran, and its time is over";
+                    let mut ran = self.skip(position, leased, turn, reason.to_owned()).await?;
+                    standing.note(step, &mut ran);
+                    updates.is_due = true;
+                    idle.insert(position, rounds);
+                    wake = Duration::ZERO;
+                    continue;
+                }
                 if let Some(missing) = standing.missing_need(step) {
                     if probe_interval(&plan, &plan.steps[missing]).is_none() {
                         // What it needs will never have a result.

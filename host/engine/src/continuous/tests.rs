@@ -76,6 +76,25 @@ async fn it_goes_on_with_the_round_of_the_hour_after_a_pause_and_the_others_are_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_round_that_was_interrupted_is_recorded_as_such_when_its_time_is_over() {
+    let cache = tempfile::tempdir().unwrap();
+    let (journal, engine) = engine(cache.path());
+    let more = "execution: { retry_policy: { max_attempts: 2, backoff_factor: 2.0 } }";
+    submit(&journal, ", probeInterval: 5s", more);
+    // At 6 s, round 1 waits for its second attempt.
+    let left = drive_for(&engine, 6, |drive| drive.hand_back.cancel()).await;
+    assert_eq!((left.steps[&OBSERVED].round, left.steps[&OBSERVED].record.is_some()), (1, false));
+    tokio::time::sleep(Duration::from_secs(27)).await;
+    let ended = drive_for(&engine, 1, |drive| drive.end.cancel()).await;
+    assert!(matches!(ended.status, Status::Concluded { .. }));
+    let state = &ended.steps[&OBSERVED];
+    assert_eq!((state.round, state.missed), (6, 4));
+    let (round, record) = &state.history[1];
+    assert_eq!(*round, 1);
+    assert!(matches!(&record.result, StepResult::Skipped { reason } if reason.contains("interrupted")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_the_last_rounds_are_kept() {
     let cache = tempfile::tempdir().unwrap();
     let (journal, engine) = engine(cache.path());
