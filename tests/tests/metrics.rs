@@ -6,13 +6,9 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use inquisitor_tests::{inquisitor, plugin};
+use inquisitor_tests::server::{PATIENCE, Server};
 use serde_json::Value;
-
-/// How long what must come may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A program that ends with the test.
 struct Running(Child);
@@ -36,54 +32,6 @@ fn is_here(program: &str) -> bool {
     here
 }
 
-/// Ask again until there is an answer that will do.
-fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(Instant::now() < end, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-fn get(address: &str, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    head.lines().next()?.contains(" 200").then(|| body.to_owned())
-}
-
-/// A host without keys on a port of its own; its address.
-fn host(folder: &Path) -> (Running, String) {
-    let address_file = folder.join("address");
-    let mut command = inquisitor();
-    let echo = plugin("echo");
-    command
-        .args(["serve", "--http-listen", "127.0.0.1:0", "--log-level", "warn"])
-        .arg("--data-dir")
-        .arg(folder.join("data"))
-        .arg("--address-file")
-        .arg(&address_file)
-        .arg("--plugin-dir")
-        .arg(echo.parent().unwrap())
-        .stdin(Stdio::null());
-    for name in ["API_KEY", "MANIFEST_DIR", "HTTP_TLS_CERT", "HTTP_TLS_KEY"] {
-        command.env_remove(name);
-    }
-    let running = Running(command.spawn().unwrap());
-    let url = until("the host's address", || {
-        std::fs::read_to_string(&address_file).ok().filter(|text| text.trim().starts_with("http"))
-    });
-    let address = url.trim().trim_start_matches("http://").to_owned();
-    until("a host that is ready", || get(&address, "/ready"));
-    (running, address)
-}
-
 fn prometheus(folder: &Path, target: &str) -> (Running, String) {
     let config = format!(
         "global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: inquisitor\n    static_configs:\n      - targets: [\"{target}\"]\n"
@@ -101,6 +49,17 @@ fn prometheus(folder: &Path, target: &str) -> (Running, String) {
         .spawn()
         .unwrap();
     (Running(child), free)
+}
+
+/// The body of what Prometheus answers with 200.
+fn get(address: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    head.lines().next()?.contains(" 200").then(|| body.to_owned())
 }
 
 /// The values of an instant query, one for each series.
@@ -123,9 +82,9 @@ fn prometheus_reads_a_host() {
     if !is_here("prometheus") {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let (_host, address) = host(folder.path());
-    let (_prometheus, prometheus) = prometheus(folder.path(), &address);
+    let host = Server::start();
+    let address = host.url().trim_start_matches("http://");
+    let (_prometheus, prometheus) = prometheus(host.folder(), address);
     let build = format!("inquisitor_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
     for (series, value) in [
         ("up{job=\"inquisitor\"}", "1"),
@@ -135,10 +94,10 @@ fn prometheus_reads_a_host() {
         ("inquisitor_inquiry_executions_total{outcome=\"verified\"}", "0"),
         ("inquisitor_instrument_executions_total{plugin=~\"echo@.*\",outcome=\"completed\"}", "0"),
     ] {
-        until(series, || query(&prometheus, series).iter().any(|found| found == value).then_some(()));
+        host.until(series, || query(&prometheus, series).iter().any(|found| found == value).then_some(()));
     }
     // The histogram is one to Prometheus too.
-    until("a quantile", || {
+    host.until("a quantile", || {
         let quantile =
             "histogram_quantile(0.5, sum by (le) (inquisitor_http_request_duration_seconds_bucket))";
         query(&prometheus, quantile)

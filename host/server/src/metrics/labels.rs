@@ -133,8 +133,7 @@ mod tests {
             Failure::Cancelled,
             Failure::Host { message: String::new() },
         ];
-        let names: BTreeSet<&str> =
-            failures.iter().map(|failure| failure.name()).chain([COMPLETED]).collect();
+        let names: BTreeSet<&str> = failures.iter().map(Failure::name).chain([COMPLETED]).collect();
         assert_eq!(names, BTreeSet::from(OUTCOMES));
     }
 }

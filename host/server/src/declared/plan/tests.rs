@@ -162,7 +162,7 @@ enum Happening {
 
 /// A text says all of a manifest: its id and whether it is continuous.
 fn text(number: u8) -> Wanted {
-    wanted(&number.to_string(), &format!("id{}", number % 3), number % 2 == 0)
+    wanted(&number.to_string(), &format!("id{}", number % 3), number.is_multiple_of(2))
 }
 
 impl World {
