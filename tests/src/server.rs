@@ -40,18 +40,31 @@ impl Server {
         Self::on(folder, options)
     }
 
-    /// A host on a folder that one ran on before.
+    /// A host with the plugins of this folder and more options.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn from_plugins(plugins: &Path, options: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
+        Self::spawn(folder, plugins, options)
+    }
+
+    /// A host with the shipped plugins, on a folder that one ran on before.
     ///
     /// # Panics
     /// When it does not come up.
     pub fn on(folder: tempfile::TempDir, options: &[&str]) -> Self {
+        let echo = plugin("echo");
+        Self::spawn(folder, echo.parent().unwrap_or(Path::new(".")), options)
+    }
+
+    fn spawn(folder: tempfile::TempDir, plugins: &Path, options: &[&str]) -> Self {
         let address_file = folder.path().join("address");
         let log = File::options()
             .create(true)
             .append(true)
             .open(folder.path().join("log"))
             .unwrap_or_else(|error| panic!("no log: {error}"));
-        let echo = plugin("echo");
         let child = inquisitor()
             .args(["serve", "--http-listen", "127.0.0.1:0"])
             .arg("--data-dir")
@@ -59,7 +72,7 @@ impl Server {
             .arg("--address-file")
             .arg(&address_file)
             .arg("--plugin-dir")
-            .arg(echo.parent().unwrap_or(Path::new(".")))
+            .arg(plugins)
             .args(options)
             .env("API_KEY", API_KEY)
             .stdin(Stdio::null())
