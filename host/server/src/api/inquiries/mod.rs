@@ -52,6 +52,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// Characters of an inquiry's id: those of a UUID.
 const MAX_ID: usize = 64;
+/// Ledger entries that are looked back over at first.
+const FIRST_STRIDE: u64 = 1024;
 /// Attempts whose logs one answer has at most.
 const MAX_LOGGED_ATTEMPTS: usize = 20;
 
@@ -270,24 +272,47 @@ async fn findings(
     }))
 }
 
-/// The last ledger entry of an inquiry that is of this kind.
+/// The last ledger entry of an inquiry that is of this kind. Looks back from the ledger's end in strides that grow, since it is
+/// near the end of an inquiry that may have many entries.
 async fn last_entry(app: &App, id: &str, kind: &str) -> Result<Option<Outline>, Problem> {
+    let mut end = app.conductor.checkpoint().await?.size;
+    let mut stride = FIRST_STRIDE;
+    while end > 0 {
+        let start = end.saturating_sub(stride);
+        let found = last_between(app, id, kind, start, end).await?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        end = start;
+        stride = stride.saturating_mul(4);
+    }
+    Ok(None)
+}
+
+/// The same among the positions from `next` to before `end`.
+async fn last_between(
+    app: &App,
+    id: &str,
+    kind: &str,
+    mut next: u64,
+    end: u64,
+) -> Result<Option<Outline>, Problem> {
     let mut found = None;
-    let mut from = 0;
     loop {
-        let entries = app.conductor.inquiry_entries(id, from, events::SLICE).await?;
-        let Some((last, _)) = entries.last() else { return Ok(found) };
-        from = last + 1;
-        let is_end = entries.len() < events::SLICE;
-        for (_, bytes) in entries {
-            // Everything has its kind in the first bytes of its outline; only the one that is sought is kept.
+        let entries = app.conductor.inquiry_entries(id, next, events::SLICE).await?;
+        let is_whole = entries.len() < events::SLICE;
+        for (index, bytes) in entries {
+            if index >= end {
+                return Ok(found);
+            }
+            next = index + 1;
             let outline: Outline =
                 serde_json::from_slice(&bytes).map_err(|error| Problem::internal(&error))?;
             if outline.kind == kind {
                 found = Some(outline);
             }
         }
-        if is_end {
+        if is_whole {
             return Ok(found);
         }
     }

@@ -65,7 +65,7 @@ pub(super) async fn remove(
         several => match several.iter().filter(own).collect::<Vec<_>>().as_slice() {
             [one] if narrowed || sees.is_some() => *one,
             _ => {
-                let names: Vec<String> = several.iter().map(|record| full_name(record)).collect();
+                let names: Vec<String> = several.iter().map(full_name).collect();
                 let detail =
                     format!("several plugins are meant: {}; name one by digest and tenant", names.join(", "));
                 return Err(Problem::conflict(detail));
