@@ -53,7 +53,8 @@ impl App {
     /// Make a change that was permitted: the decision and the change become one entry of the log. A refusal by the state
     /// machine comes back as the problem that it is to a client.
     pub(crate) async fn change(&self, permit: Permit, command: Command) -> Result<Applied, Problem> {
-        let command = Command::Authorized { access: Box::new(permit.into_access()), change: Box::new(command) };
+        let command =
+            Command::Authorized { access: Box::new(permit.into_access()), change: Box::new(command) };
         match self.conductor.propose(command).await? {
             Applied::Refused(refusal) => Err(refusal.into()),
             applied => Ok(applied),

@@ -19,6 +19,7 @@ mod hub;
 mod listen;
 mod metrics;
 mod problem;
+mod quantity;
 mod ready;
 mod serve;
 

@@ -26,16 +26,19 @@ pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 pub struct Problem {
     /// What kind of problem it is; stable, for programs.
     #[serde(rename = "type")]
-    pub kind: String,
+    #[schema(value_type = String)]
+    pub kind: Box<str>,
     /// The kind in words.
-    pub title: String,
+    #[schema(value_type = String)]
+    pub title: Box<str>,
     /// HTTP status.
     pub status: u16,
     /// What happened here, and what to do.
     pub detail: String,
     /// Id of the request; the host's log has it too.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub request: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub request: Option<Box<str>>,
     /// Seconds after which asking again makes sense; also the header `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
@@ -146,8 +149,8 @@ impl Kind {
 impl Problem {
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
         Self {
-            kind: format!("{TYPE_PREFIX}{}", kind.slug()),
-            title: kind.title().to_owned(),
+            kind: format!("{TYPE_PREFIX}{}", kind.slug()).into(),
+            title: kind.title().into(),
             status: kind.status().as_u16(),
             detail: detail.into(),
             request: None,
@@ -215,7 +218,7 @@ impl IntoResponse for Problem {
 pub(crate) fn with_request(mut response: Response, request: &str) -> Response {
     let problem = response.extensions_mut().remove::<Problem>().or_else(|| bare(&response));
     let Some(problem) = problem else { return response };
-    let problem = Problem { request: Some(request.to_owned()), ..problem };
+    let problem = Problem { request: Some(request.into()), ..problem };
     let mut answer = problem.into_response();
     answer.extensions_mut().remove::<Problem>();
     // What was said beside the body stays, as `Allow`.
@@ -236,12 +239,16 @@ fn bare(response: &Response) -> Option<Problem> {
         return None;
     }
     let (kind, detail) = match status {
-        StatusCode::NOT_FOUND => (Kind::NotFound, "there is nothing under this path; /openapi.json lists what there is"),
+        StatusCode::NOT_FOUND => {
+            (Kind::NotFound, "there is nothing under this path; /openapi.json lists what there is")
+        }
         StatusCode::METHOD_NOT_ALLOWED => {
             (Kind::MethodNotAllowed, "the header Allow lists the methods that this path has")
         }
         StatusCode::PAYLOAD_TOO_LARGE => (Kind::TooLarge, "the body is larger than what is read here"),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => (Kind::UnsupportedMediaType, "this content type is not read here"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            (Kind::UnsupportedMediaType, "this content type is not read here")
+        }
         StatusCode::REQUEST_TIMEOUT => (Kind::Timeout, "the request did not come in time"),
         StatusCode::SERVICE_UNAVAILABLE => (Kind::Unavailable, "the host cannot answer now"),
         status if status.is_server_error() => (Kind::Internal, "the host's log has the reason"),
@@ -310,7 +317,7 @@ mod tests {
         assert_eq!(response.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
         let problem = body(response).await;
         assert_eq!((problem.request.as_deref(), problem.retry_after), (Some("r-1"), Some(7)));
-        assert_eq!(problem.kind, "urn:inquisitor:problem:too-many-requests");
+        assert_eq!(&*problem.kind, "urn:inquisitor:problem:too-many-requests");
     }
 
     #[tokio::test]
@@ -327,7 +334,8 @@ mod tests {
     async fn answers_that_are_no_problems_stay_as_they_are() {
         let ok = with_request("fine".into_response(), "r");
         assert_eq!(axum::body::to_bytes(ok.into_body(), 100).await.unwrap(), "fine");
-        let own = (StatusCode::SERVICE_UNAVAILABLE, Json(serde_json::json!({"status": "not ready"}))).into_response();
+        let own = (StatusCode::SERVICE_UNAVAILABLE, Json(serde_json::json!({"status": "not ready"})))
+            .into_response();
         let own = with_request(own, "r");
         assert_eq!(own.headers()[header::CONTENT_TYPE], "application/json");
     }

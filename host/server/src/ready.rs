@@ -14,7 +14,9 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// Uploaded plugins are loaded: so many of them.
-    Loading { plugins: usize },
+    Loading {
+        plugins: usize,
+    },
     Serving,
     Stopping,
 }

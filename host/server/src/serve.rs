@@ -269,7 +269,11 @@ async fn sync_plugins(app: &App) {
 async fn sweep(conductor: &Conductor) {
     match conductor.sweep_blobs(SWEEP_AGE.max(MIN_SWEEP_AGE)).await {
         Ok(swept) if swept.deleted > 0 => {
-            tracing::info!(blobs = swept.deleted, bytes = swept.bytes, "blobs that nothing names were deleted");
+            tracing::info!(
+                blobs = swept.deleted,
+                bytes = swept.bytes,
+                "blobs that nothing names were deleted"
+            );
         }
         Ok(_) => {}
         Err(error) => {

@@ -269,8 +269,9 @@ fn checked_expiry(text: &str, now: i64) -> Result<i64, Problem> {
     let expires: jiff::Timestamp = text.parse().map_err(|_| {
         Problem::bad_request("`expires` is no time as in RFC 3339; write it as `2030-01-01T00:00:00Z`")
     })?;
-    let expires = i64::try_from(expires.as_nanosecond())
-        .map_err(|_| Problem::bad_request("`expires` is later than the year 2262; leave it out for a key that never does"))?;
+    let expires = i64::try_from(expires.as_nanosecond()).map_err(|_| {
+        Problem::bad_request("`expires` is later than the year 2262; leave it out for a key that never does")
+    })?;
     if expires <= now {
         return Err(Problem::bad_request("`expires` has passed"));
     }

@@ -70,7 +70,7 @@ pub(crate) fn service(app: Arc<App>) -> Router {
         .route_layer(from_fn_with_state(app.clone(), gate::enter));
     let (router, _) = guarded.merge(open()).split_for_parts();
     router
-        .layer(from_fn_with_state(app.clone(), listen::panics))
+        .layer(from_fn_with_state(app.metrics.clone(), listen::panics))
         .layer(from_fn_with_state(app.metrics.clone(), metrics::http))
         .layer(from_fn(listen::outermost))
         .with_state(app)
@@ -94,7 +94,29 @@ pub(crate) fn document() -> &'static Document {
 }
 
 fn describe() -> OpenApi {
-    OpenApiRouter::with_openapi(Description::openapi()).merge(guarded()).merge(open()).into_openapi()
+    let mut openapi =
+        OpenApiRouter::with_openapi(Description::openapi()).merge(guarded()).merge(open()).into_openapi();
+    for (path, item) in &mut openapi.paths.paths {
+        let operations = [
+            ("get", &mut item.get),
+            ("post", &mut item.post),
+            ("put", &mut item.put),
+            ("delete", &mut item.delete),
+        ];
+        for (method, operation) in operations {
+            // The handlers' own names would be the same in several files.
+            if let Some(operation) = operation {
+                operation.operation_id = Some(operation_id(method, path));
+            }
+        }
+    }
+    openapi
+}
+
+/// `get_v1_inquiries_id` for `GET /v1/inquiries/{id}`.
+fn operation_id(method: &str, path: &str) -> String {
+    let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    std::iter::once(method).chain(words).collect::<Vec<_>>().join("_")
 }
 
 #[derive(utoipa::OpenApi)]
@@ -128,7 +150,9 @@ struct Security;
 
 impl Modify for Security {
     fn modify(&self, openapi: &mut OpenApi) {
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("`Authorization: Bearer KEY`"));
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("`Authorization: Bearer KEY`"));
         let key = ApiKeyValue::with_description("X-Inquisitor-Key", "`X-Inquisitor-Key: KEY`");
         let components = openapi.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));

@@ -35,7 +35,9 @@ pub(crate) fn limit(asked: Option<usize>) -> Result<usize, Problem> {
 
 /// The answer to a cursor that no page gave out.
 pub(crate) fn bad_cursor() -> Problem {
-    Problem::bad_request("`cursor` is not one that a page of this list gave as `next`; leave it out to begin anew")
+    Problem::bad_request(
+        "`cursor` is not one that a page of this list gave as `next`; leave it out to begin anew",
+    )
 }
 
 /// The first page of what is found, in its order; `cursor` is what the last item of a page is found again by.

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use crate::quantity::{duration, size};
+
 /// What the inquiries of a tenant may do. What is left out is the default, which allows every kind of inquiry with every plugin
 /// that the tenant can see, and no network, files or secrets.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
@@ -118,7 +120,11 @@ impl Policy {
         }
         let wall = read(self.limits.wall.as_deref(), inquisitor_manifest::duration);
         if wall.is_err() {
-            add(&mut mistakes, "limits.wall", "it is no length of time; write it as `10s`, `500ms` or `1h30min`");
+            add(
+                &mut mistakes,
+                "limits.wall",
+                "it is no length of time; write it as `10s`, `500ms` or `1h30min`",
+            );
         }
         let (Ok(memory), Ok(wall), []) = (memory, wall, mistakes.as_slice()) else {
             let as_json = |mistake: Mistake| json!({"path": mistake.path, "message": mistake.message});
@@ -171,7 +177,11 @@ impl Policy {
         for file in &self.substrate_files {
             let path = Path::new(file);
             if file.is_empty() || path.is_absolute() || steps_up(path) || file.contains('\0') {
-                add(mistakes, "substrate_files", "each is a path relative to the substrate folder, without `..`");
+                add(
+                    mistakes,
+                    "substrate_files",
+                    "each is a path relative to the substrate folder, without `..`",
+                );
             }
         }
         if self.secrets.iter().any(|name| !is_secret_name(name)) {
@@ -215,7 +225,8 @@ fn is_secret_name(name: &str) -> bool {
 
 impl From<&gating::Policy> for Policy {
     fn from(policy: &gating::Policy) -> Self {
-        let grant = |grant: &spec::FileGrant| FileGrant { path: grant.path.clone(), read_only: grant.read_only };
+        let grant =
+            |grant: &spec::FileGrant| FileGrant { path: grant.path.clone(), read_only: grant.read_only };
         Self {
             kinds: policy.kinds.clone(),
             plugins: policy.plugins.clone(),
@@ -241,23 +252,6 @@ impl From<&gating::Policy> for Policy {
             },
         }
     }
-}
-
-fn size(bytes: u64) -> String {
-    in_units(bytes, &[("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)])
-}
-
-fn duration(nanoseconds: u64) -> String {
-    let units = [("h", 3_600_000_000_000), ("min", 60_000_000_000), ("s", 1_000_000_000)];
-    let smaller = [("ms", 1_000_000), ("us", 1_000), ("ns", 1)];
-    in_units(nanoseconds, &[units.as_slice(), &smaller].concat())
-}
-
-/// In the largest unit of which it is a whole number.
-fn in_units(amount: u64, units: &[(&str, u64)]) -> String {
-    let unit = units.iter().find(|(_, factor)| amount > 0 && amount.is_multiple_of(*factor));
-    let (name, factor) = unit.or(units.last()).copied().unwrap_or(("", 1));
-    format!("{}{name}", amount / factor)
 }
 
 #[cfg(test)]

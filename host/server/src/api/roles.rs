@@ -81,9 +81,16 @@ async fn roles(_: Principal, _: NoQuery) -> axum::Json<Roles> {
     get, path = "/v1/me", tag = "keys",
     responses((status = 200, description = "The key, its role and what it may do.", body = Me), Usual)
 )]
-async fn me(State(app): State<Arc<App>>, principal: Principal, _: NoQuery) -> Result<axum::Json<Me>, Problem> {
+async fn me(
+    State(app): State<Arc<App>>,
+    principal: Principal,
+    _: NoQuery,
+) -> Result<axum::Json<Me>, Problem> {
     let registry = app.conductor.registry();
-    let policy = principal.sees().and_then(|tenant| registry.tenant(tenant)).map(|tenant| Policy::from(&tenant.policy));
+    let policy = principal
+        .sees()
+        .and_then(|tenant| registry.tenant(tenant))
+        .map(|tenant| Policy::from(&tenant.policy));
     let may = Action::ALL.into_iter().filter(|action| principal.allowed(*action, principal.sees()).is_ok());
     let actions = may.map(|action| action.name().to_owned()).collect();
     let Principal { key, role, tenant, .. } = principal;

@@ -242,11 +242,13 @@ fn checked(
     created: i64,
 ) -> Result<gating::Tenant, Problem> {
     if description.chars().count() > MAX_DESCRIPTION {
-        return Err(Problem::bad_request(format!("`description` has more than {MAX_DESCRIPTION} characters")));
+        return Err(Problem::bad_request(format!(
+            "`description` has more than {MAX_DESCRIPTION} characters"
+        )));
     }
-    let policy = policy
-        .check()
-        .map_err(|errors| Problem::bad_request("the policy has mistakes; `errors` has them all").errors(errors))?;
+    let policy = policy.check().map_err(|errors| {
+        Problem::bad_request("the policy has mistakes; `errors` has them all").errors(errors)
+    })?;
     let tenant = gating::Tenant { name, description, policy, created };
     let bytes = serde_json::to_vec(&tenant).map_err(|error| Problem::internal(&error))?.len();
     if bytes > MAX_RECORD_BYTES {

@@ -216,13 +216,7 @@ impl Principal {
         Permit { access: self.decision(action, resource, tenant, None) }
     }
 
-    fn decision(
-        &self,
-        action: Action,
-        resource: &str,
-        tenant: Option<&str>,
-        reason: Option<String>,
-    ) -> Access {
+    fn decision(&self, action: Action, resource: &str, tenant: Option<&str>, reason: Option<&str>) -> Access {
         Access {
             action: action.name().to_owned(),
             resource: cut(resource),
@@ -231,7 +225,7 @@ impl Principal {
             role: Some(self.role),
             request: self.request.clone(),
             allowed: reason.is_none(),
-            reason: reason.as_deref().map(cut),
+            reason: reason.map(cut),
             count: 1,
             at: now(),
         }
@@ -247,7 +241,7 @@ impl Principal {
         reason: String,
     ) -> Problem {
         app.metrics.denied(kind);
-        let access = self.decision(action, resource, tenant, Some(reason.clone()));
+        let access = self.decision(action, resource, tenant, Some(&reason));
         if let Refused::Record(access) = app.gate.refusals.refused(access) {
             refusals::record(app, access).await;
         }

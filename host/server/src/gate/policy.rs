@@ -11,6 +11,8 @@ use inquisitor_manifest::secret;
 use inquisitor_manifest::spec::{Destination, FileGrant, Limits, Parameters, Substrate};
 use serde_json::{Value, json};
 
+use crate::quantity::{duration, size};
+
 /// Something that a plan asks for and the policy does not allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Violation {
@@ -57,14 +59,15 @@ pub(super) fn violations(plan: &Plan, policy: &Policy) -> Vec<Violation> {
     }
     for name in secrets(plan) {
         if !policy.secrets.contains(&name) {
-            found.add("secrets", format!("the secret `{name}`"), listed(&policy.secrets));
+            found.add("secrets", &format!("the secret `{name}`"), &listed(&policy.secrets));
         }
     }
     limits(&plan.limits, &policy.limits, &mut found);
     if let Some(most) = policy.rates.steps
         && plan.steps.len() > most as usize
     {
-        found.add("rates.steps", format!("{} steps", plan.steps.len()), format!("{most} in one inquiry"));
+        let asked = format!("an inquiry of {} steps", plan.steps.len());
+        found.add("rates.steps", &asked, &format!("at most {most}"));
     }
     found.0
 }
@@ -73,7 +76,7 @@ pub(super) fn violations(plan: &Plan, policy: &Policy) -> Vec<Violation> {
 struct Found(Vec<Violation>);
 
 impl Found {
-    fn add(&mut self, rule: &str, asked: String, allowed: String) {
+    fn add(&mut self, rule: &str, asked: &str, allowed: &str) {
         let message = format!("asks for {asked}; allowed is {allowed}");
         let violation = Violation { rule: rule.to_owned(), message };
         if !self.0.contains(&violation) {
@@ -99,7 +102,7 @@ fn kind(plan: &Plan, policy: &Policy, found: &mut Found) {
     let Some(kinds) = &policy.kinds else { return };
     if plan.kind.as_ref().is_none_or(|kind| !kinds.contains(kind)) {
         let asked = plan.kind.as_ref().map_or("no type".to_owned(), |kind| format!("the type `{kind}`"));
-        found.add("kinds", asked, listed(kinds));
+        found.add("kinds", &asked, &listed(kinds));
     }
 }
 
@@ -108,21 +111,22 @@ fn plugin(instrument: &PlannedInstrument, policy: &Policy, found: &mut Found) {
     let PlannedInstrument { plugin, version, digest, .. } = instrument;
     let names = [plugin.clone(), format!("{plugin}@{version}"), format!("sha256:{digest}")];
     if !names.iter().any(|name| plugins.contains(name)) {
-        found.add("plugins", format!("the plugin `{plugin}@{version}`"), listed(plugins));
+        found.add("plugins", &format!("the plugin `{plugin}@{version}`"), &listed(plugins));
     }
 }
 
 fn authorities(rule: &str, asked: &[String], allowed: &[String], found: &mut Found) {
     for authority in asked {
         if !allowed.iter().any(|pattern| authority_matches(pattern, authority)) {
-            found.add(rule, format!("`{authority}`"), listed(allowed));
+            found.add(rule, &format!("`{authority}`"), &listed(allowed));
         }
     }
 }
 
 /// Whether a pattern `host:port`, either of which may be `*`, stands for an authority.
 fn authority_matches(pattern: &str, authority: &str) -> bool {
-    let (Some((host, port)), Some((asked_host, asked_port))) = (pattern.rsplit_once(':'), authority.rsplit_once(':'))
+    let (Some((host, port)), Some((asked_host, asked_port))) =
+        (pattern.rsplit_once(':'), authority.rsplit_once(':'))
     else {
         return false;
     };
@@ -134,11 +138,10 @@ fn folder(grant: &FileGrant, allowed: &[FileGrant], found: &mut Found) {
     if allowed.iter().any(covers) {
         return;
     }
-    let words = |grant: &FileGrant| {
-        format!("{} to {}", grant.path, if grant.read_only { "read" } else { "read and write" })
-    };
+    let words =
+        |grant: &FileGrant| format!("{}{}", grant.path, if grant.read_only { "" } else { " to write" });
     let told: Vec<String> = allowed.iter().map(words).collect();
-    found.add("capabilities.files", format!("`{}`", words(grant)), listed(&told));
+    found.add("capabilities.files", &format!("`{}`", words(grant)), &listed(&told));
 }
 
 /// Whether `path` is `folder` or lies in it, by their names alone: nothing that steps upwards does.
@@ -182,16 +185,17 @@ fn names_in_text(text: &str) -> BTreeSet<String> {
 
 /// A manifest that names a limit must not name more than is allowed; one that names none gets what is allowed.
 fn limits(asked: &Limits, allowed: &Limits, found: &mut Found) {
-    let checks = [
-        ("limits.memory", asked.memory, allowed.memory, "bytes"),
-        ("limits.fuel", asked.fuel, allowed.fuel, "units of fuel"),
-        ("limits.wall", asked.wall, allowed.wall, "nanoseconds"),
+    let units = |fuel: u64| format!("{fuel} units");
+    let checks: [(&str, _, _, &dyn Fn(u64) -> String); 3] = [
+        ("limits.memory", asked.memory, allowed.memory, &size),
+        ("limits.fuel", asked.fuel, allowed.fuel, &units),
+        ("limits.wall", asked.wall, allowed.wall, &duration),
     ];
-    for (rule, asked, allowed, unit) in checks {
+    for (rule, asked, allowed, words) in checks {
         if let (Some(asked), Some(allowed)) = (asked, allowed)
             && asked > allowed
         {
-            found.add(rule, format!("{asked} {unit}"), format!("{allowed} {unit}"));
+            found.add(rule, &words(asked), &format!("at most {}", words(allowed)));
         }
     }
 }

@@ -118,8 +118,7 @@ mod tests {
     #[test]
     fn some_are_recorded_and_the_rest_is_counted() {
         let refusals = Refusals::default();
-        let recorded =
-            (0..25).filter(|&n| refusals.refused(access("a", n)) != Refused::Counted).count();
+        let recorded = (0..25).filter(|&n| refusals.refused(access("a", n)) != Refused::Counted).count();
         assert_eq!(recorded, 10);
         assert!(matches!(refusals.refused(access("b", 0)), Refused::Record(_)));
         let rest = refusals.flush(7);

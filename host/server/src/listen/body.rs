@@ -55,7 +55,8 @@ impl HttpBody for TimedBody {
         if waiting.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }
-        let problem = Problem::new(Kind::Timeout, "the body did not come in time; what had come was thrown away");
+        let problem =
+            Problem::new(Kind::Timeout, "the body did not come in time; what had come was thrown away");
         Poll::Ready(Some(Err(axum::Error::new(BodyProblem(problem)))))
     }
 

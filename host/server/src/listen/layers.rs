@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 use super::body::TimedBody;
 use crate::app::App;
 use crate::gate::Principal;
+use crate::metrics::Metrics;
 use crate::problem::{self, Kind, Problem};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -82,11 +83,11 @@ fn log(method: &Method, response: &Response, began: Instant) {
 }
 
 /// A defect harms the request that met it and no other.
-pub(crate) async fn panics(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(crate) async fn panics(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(panic) => {
-            app.metrics.panicked();
+            metrics.panicked();
             let message = panic
                 .downcast_ref::<&str>()
                 .copied()
@@ -132,5 +133,25 @@ mod tests {
         let long: &'static str = "x".repeat(129).leak();
         assert_eq!(id(long).len(), 36);
         assert_eq!(id(&long[1..]), long[1..]);
+    }
+    #[tokio::test]
+    async fn a_panic_is_a_problem_with_the_id_of_the_request() {
+        use axum::middleware::{from_fn, from_fn_with_state};
+        use tower::ServiceExt as _;
+
+        async fn defect() {
+            panic!("a defect with a secret in it")
+        }
+        let router = axum::Router::<()>::new()
+            .route("/", axum::routing::get(defect))
+            .layer(from_fn_with_state(Metrics::new().unwrap(), panics))
+            .layer(from_fn(outermost));
+        let request = Request::get("/").header("x-request-id", "r-1").body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 500);
+        let text = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
+        let problem: Problem = serde_json::from_slice(&text).unwrap();
+        assert_eq!(problem.request.as_deref(), Some("r-1"));
+        assert!(!problem.detail.contains("secret"), "{problem:?}");
     }
 }

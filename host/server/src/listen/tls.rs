@@ -77,7 +77,8 @@ impl Tls {
             if read.as_ref().ok() == seen.as_ref() && told.is_empty() {
                 continue;
             }
-            match read.and_then(|pem| certify(&pem, &self.files, &provider).map(|certified| (pem, certified))) {
+            match read.and_then(|pem| certify(&pem, &self.files, &provider).map(|certified| (pem, certified)))
+            {
                 Ok((pem, certified)) => {
                     self.current.replace(certified);
                     tracing::info!(certificate = %self.files.certificate.display(), "the certificate was read again");
@@ -128,15 +129,16 @@ async fn read_file(path: &Path) -> Result<Vec<u8>, ServerError> {
 }
 
 fn certify(pem: &Pem, files: &TlsFiles, provider: &Arc<CryptoProvider>) -> Result<CertifiedKey, ServerError> {
-    let of_certificate =
-        |message: String| ServerError::Tls { path: files.certificate.clone(), message };
+    let of_certificate = |message: String| ServerError::Tls { path: files.certificate.clone(), message };
     // Messages about a key never hold any of it.
     let of_key = |message: String| ServerError::Tls { path: files.key.clone(), message };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem.certificate)
         .collect::<Result<_, _>>()
         .map_err(|error| of_certificate(error.to_string()))?;
     if chain.is_empty() {
-        return Err(of_certificate("it holds no certificate (PEM, `-----BEGIN CERTIFICATE-----`)".to_owned()));
+        return Err(of_certificate(
+            "it holds no certificate (PEM, `-----BEGIN CERTIFICATE-----`)".to_owned(),
+        ));
     }
     let key = PrivateKeyDer::from_pem_slice(&pem.key)
         .map_err(|_| of_key("it holds no private key (PEM, `-----BEGIN PRIVATE KEY-----`)".to_owned()))?;

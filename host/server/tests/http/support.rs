@@ -75,30 +75,54 @@ impl Setup {
         host
     }
 
-    async fn start_unready(self, folder: Arc<tempfile::TempDir>) -> Host {
-        let data_dir = folder.path().join("data");
+    /// Start one that is asked by this client.
+    pub(crate) async fn start_with(self, client: reqwest::Client) -> Host {
+        let mut host = self.start_unready(Arc::new(tempfile::tempdir().unwrap())).await;
+        // The name in certificates.
+        host.url = host.url.replace("127.0.0.1", "localhost");
+        host.client = client;
+        host.wait_until_ready().await;
+        host
+    }
+
+    /// Try to start one that cannot.
+    pub(crate) async fn fails_to_start(self) -> ServerError {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = self.parts(folder.path()).await;
+        serve(self.config, parts, std::future::pending()).await.expect_err("it cannot start")
+    }
+
+    async fn parts(&self, folder: &Path) -> Parts {
+        let data_dir = folder.join("data");
         let mut runtime = RuntimeConfig::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("http-cache"));
         runtime.compiler = CompilerCommand {
             program: None,
-            arguments: ["support::compile_child", "--exact", "--nocapture", "--test-threads=1"].map(Into::into).into(),
+            arguments: ["support::compile_child", "--exact", "--nocapture", "--test-threads=1"]
+                .map(Into::into)
+                .into(),
         };
         let runtime = Runtime::new(runtime).unwrap();
         let files: Vec<PathBuf> = self.shipped.iter().map(|name| plugin(name)).collect();
         let catalogue = Arc::new(Catalogue::load(&runtime, &files, &[]).await);
         assert!(catalogue.broken().is_empty(), "{:?}", catalogue.broken());
         let conductor = Conductor::open(ConductorConfig::new(&data_dir, "test")).await.unwrap();
-        let conductor = Arc::new(conductor);
-        let scheme = if self.config.tls.is_some() { "https" } else { "http" };
-        let (listening, address) = oneshot::channel();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let parts = Parts {
-            conductor: conductor.clone(),
+        Parts {
+            conductor: Arc::new(conductor),
             runtime,
             catalogue,
             engine: EngineConfig::new("test"),
             data_dir,
-            on_listening: Some(Box::new(move |address| listening.send(address).unwrap())),
-        };
+            on_listening: None,
+        }
+    }
+
+    async fn start_unready(self, folder: Arc<tempfile::TempDir>) -> Host {
+        let mut parts = self.parts(folder.path()).await;
+        let conductor = parts.conductor.clone();
+        let scheme = if self.config.tls.is_some() { "https" } else { "http" };
+        let (listening, address) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        parts.on_listening = Some(Box::new(move |address| listening.send(address).unwrap()));
         let task = tokio::spawn(async move {
             serve(self.config, parts, async {
                 let _ = stopped.await;
@@ -156,6 +180,22 @@ impl Host {
             }
         };
         tokio::time::timeout(PATIENCE, ready).await.expect("the host becomes ready");
+    }
+
+    /// Wait until so many requests are under way, the one that asks not among them.
+    pub(crate) async fn wait_for_requests(&self, count: usize) {
+        let wanted = format!("inquisitor_http_requests_in_flight {}", count + 1);
+        let under_way = async {
+            loop {
+                let metrics =
+                    self.request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+                if metrics.lines().any(|line| line == wanted) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, under_way).await.expect("requests are under way");
     }
 
     /// A request without a key.

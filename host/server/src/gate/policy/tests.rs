@@ -91,7 +91,9 @@ fn everything_that_is_not_allowed_is_named_at_once() {
 
 #[test]
 fn plugins_may_be_named_in_three_ways() {
-    for name in ["thermal-probe".to_owned(), "thermal-probe@1.2.0".into(), format!("sha256:{}", "ab".repeat(32))] {
+    for name in
+        ["thermal-probe".to_owned(), "thermal-probe@1.2.0".into(), format!("sha256:{}", "ab".repeat(32))]
+    {
         let policy = Policy { plugins: Some(BTreeSet::from([name])), ..fitting() };
         assert_eq!(rules(&plan(), &policy), [""; 0]);
     }
