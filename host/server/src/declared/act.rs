@@ -22,7 +22,7 @@ const DECLARED: &str = "declared";
 pub(super) enum Outcome {
     /// It is this inquiry, now or since earlier.
     Submitted { inquiry: InquiryId, earlier: bool },
-    /// The file has another text than was planned for.
+    /// The file has another text than was planned for, or its plugins are gone.
     Changed,
     /// It may not be; it will not be either while text, tenants and plugins stay as they are.
     Refused(String),

@@ -22,8 +22,8 @@ pub(super) struct Checked {
     pub(super) tenant: Option<String>,
     /// The manifest's id, as far as it is known.
     pub(super) manifest_id: Option<String>,
-    /// Version of the registry that the file was checked against.
-    pub(super) registry: u64,
+    /// Version of the registry that the file was checked against; none where that no longer counts.
+    pub(super) registry: Option<u64>,
     /// What it wants, or why it cannot be used.
     pub(super) wanted: Result<Wanted, String>,
     pub(super) diagnostics: Vec<Diagnostic>,
@@ -35,12 +35,12 @@ pub(super) struct Checked {
 
 impl Checked {
     /// A file that cannot even be read.
-    pub(super) fn unreadable(message: String, registry: u64) -> Self {
+    pub(super) fn unreadable(message: String) -> Self {
         Self {
             digest: None,
             tenant: None,
             manifest_id: None,
-            registry,
+            registry: None,
             wanted: Err(message),
             diagnostics: Vec::new(),
             errors: 0,
@@ -83,7 +83,7 @@ pub(super) fn check(
         digest: Some(parsed.digest.clone()),
         tenant,
         manifest_id,
-        registry: registry.version,
+        registry: Some(registry.version),
         wanted,
         errors: diagnostics.errors(),
         warnings: diagnostics.warnings(),

@@ -1,12 +1,13 @@
 //! The directory of declared manifests: what lies there runs, and what is taken away ends.
 //!
 //! Every member reads its own directory and shows it under `/v1/manifests`; the leader alone makes what runs the same.
-//! [`plan`](mod@plan) decides what is to be done and is the place to start reading; [`files`] reads the directory, [`check`] the
-//! manifests, `past` remembers what ran before, `reconcile` and `act` do what the plan says.
+//! [`plan`](mod@plan) decides what is to be done and is the place to start reading; [`files`] and `look` read the directory, [`check`]
+//! the manifests, `past` remembers what ran before, `reconcile` and `act` do what the plan says.
 
 mod act;
 mod check;
 mod files;
+mod look;
 mod past;
 mod plan;
 mod reconcile;

@@ -4,25 +4,27 @@
 //! runs is compared with it every [`TICK`] when the ledger grew or something was left to do.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use inquisitor_conductor::Registry;
-use inquisitor_engine::catalogue::Catalogue;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::act::{Deputy, Outcome};
-use super::check::{Checked, check};
-use super::files::{self, Content, Identity};
+use super::check::Checked;
+use super::files::{self, Identity};
+use super::look::{self, Found};
 use super::past::Pasts;
 use super::plan::{self, End, Live, Standing};
 use super::watch::Watch;
 use super::{Board, Declaration, State};
 use crate::app::{App, now};
 
+/// After tenants or plugins changed, the directory is read at once and again after so long: a plugin is known before it can be
+/// used.
+const SOON: Duration = Duration::from_secs(5);
 /// The directory is read at least so often.
 const EVERY: Duration = Duration::from_secs(30);
 /// How often it is seen whether something is to be done.
@@ -88,14 +90,6 @@ struct Hold {
     message: String,
 }
 
-/// What a look found.
-struct Found {
-    names: files::Names,
-    checks: BTreeMap<String, Checked>,
-    /// For each text that was not known before, whether it was valid.
-    validations: Vec<bool>,
-}
-
 impl Reconciler {
     fn new(app: Arc<App>, directory: PathBuf) -> Self {
         let watch = Watch::new();
@@ -122,16 +116,21 @@ impl Reconciler {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let wake = self.wake.clone();
+        let mut wait = EVERY;
         loop {
             self.look().await;
-            let next = Instant::now() + EVERY;
+            let next = Instant::now() + wait;
+            wait = EVERY;
             loop {
                 tokio::select! {
                     () = wake.notified() => {
                         quiet(&wake).await;
                         break;
                     }
-                    Ok(()) = registry.changed() => break,
+                    Ok(()) = registry.changed() => {
+                        wait = SOON;
+                        break;
+                    }
                     () = tokio::time::sleep_until(next) => break,
                     _ = tick.tick() => {
                         if self.unsettled || applied.has_changed().unwrap_or(false) {
@@ -153,7 +152,7 @@ impl Reconciler {
         let read = tokio::task::spawn_blocking(move || {
             // First, so that what changes while it is read is looked at again.
             watch.follow(&directory);
-            let found = read(&directory, &known, &registry, &app.catalogue);
+            let found = look::read(&directory, &known, &registry, &app.catalogue);
             (watch, known, found)
         });
         match read.await {
@@ -332,8 +331,13 @@ impl Reconciler {
                 }
                 self.pasts.submitted(&self.app.conductor, file, &wanted.digest, inquiry).await?;
             }
-            // The watch or the next look brings the text as it is now.
-            Outcome::Changed => self.wake.notify_one(),
+            // It is looked at again, and checked whatever is known of the text.
+            Outcome::Changed => {
+                if let Some(checked) = self.checks.get_mut(file) {
+                    checked.registry = None;
+                }
+                self.wake.notify_one();
+            }
             Outcome::Refused(message) => {
                 let registry = self.app.conductor.registry().version;
                 let refused = Refused { digest: wanted.digest.clone(), registry, message };
@@ -428,56 +432,4 @@ async fn quiet(wake: &Notify) {
             return;
         }
     }
-}
-
-/// Read and check every file. What is known and has not changed is not checked again, unless it could not be used: it may be
-/// for a plugin that is there now.
-fn read(
-    directory: &Path,
-    known: &BTreeMap<String, Checked>,
-    registry: &Registry,
-    catalogue: &Catalogue,
-) -> Result<Found, String> {
-    let names = files::names(directory)?;
-    let mut found = Found { names, checks: BTreeMap::new(), validations: Vec::new() };
-    let mut gone = Vec::new();
-    for name in &found.names.files {
-        let checked = match files::read(directory, name) {
-            Content::Gone => {
-                gone.push(name.clone());
-                continue;
-            }
-            Content::Unusable(message) => Checked::unreadable(message, registry.version),
-            Content::Bytes(bytes) => {
-                let digest = inquisitor_manifest::digest(&bytes);
-                let before = known.get(name).filter(|before| before.digest.as_ref() == Some(&digest));
-                match before {
-                    Some(before) if before.wanted.is_ok() && before.registry == registry.version => {
-                        before.clone()
-                    }
-                    _ => {
-                        let (checked, _) = check(name, &bytes, registry, catalogue);
-                        if before.is_none() {
-                            found.validations.push(checked.wanted.is_ok());
-                        }
-                        checked
-                    }
-                }
-            }
-        };
-        found.checks.insert(name.clone(), checked);
-    }
-    if !gone.is_empty() {
-        // Files that went away one by one are no longer listed; a directory that went away as a whole fails here.
-        let now = files::names(directory)?;
-        for name in gone {
-            if now.files.contains(&name) {
-                let message = "it went away and came back while it was read".to_owned();
-                found.checks.insert(name, Checked::unreadable(message, registry.version));
-            } else {
-                found.names.files.remove(&name);
-            }
-        }
-    }
-    Ok(found)
 }
