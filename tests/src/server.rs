@@ -60,6 +60,8 @@ impl Server {
 
     fn spawn(folder: tempfile::TempDir, plugins: &Path, options: &[&str]) -> Self {
         let address_file = folder.path().join("address");
+        // One that ran here before left its own.
+        let _ = std::fs::remove_file(&address_file);
         let log = File::options()
             .create(true)
             .append(true)
