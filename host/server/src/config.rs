@@ -30,7 +30,8 @@ pub struct ServerConfig {
     pub max_requests: usize,
     /// Event streams that are open at once, over all tenants; more get 429.
     pub max_event_streams: usize,
-    /// How long a client may take to send the headers of a request, and between two parts of a body.
+    /// How long a client may take to send the headers of a request (up to twice that where it is not the connection's first),
+    /// and between two parts of a body. Between two requests a connection may rest for 75 seconds.
     pub header_timeout: Duration,
     /// How long a client may take to send a whole body that is no upload.
     pub body_timeout: Duration,

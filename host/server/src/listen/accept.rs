@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
+use super::activity::Activity;
 use super::connection::{self, Bounds};
 use super::stall::Stall;
 use super::tls::Tls;
@@ -122,10 +123,11 @@ async fn serve(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY cannot be set");
     }
-    let stream = Stall::new(stream);
-    let Some(tls) = tls else { return connection::serve(stream, router, bounds, stop).await };
+    let activity = Arc::new(Activity::default());
+    let stream = Stall::new(stream, activity.clone());
+    let Some(tls) = tls else { return connection::serve(stream, activity, router, bounds, stop).await };
     match tokio::time::timeout(bounds.header_timeout, tls.accept(stream)).await {
-        Ok(Ok(stream)) => connection::serve(stream, router, bounds, stop).await,
+        Ok(Ok(stream)) => connection::serve(stream, activity, router, bounds, stop).await,
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake did not come to its end in time"),
     }

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -16,6 +15,8 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
+
+use super::activity::{Activity, UnderWay, Watch};
 
 /// Bytes of the headers of a request.
 const MAX_HEADER_BYTES: usize = 64 << 10;
@@ -31,28 +32,31 @@ const MAX_SEND_BUFFER: usize = 256 << 10;
 
 /// What bounds a connection.
 pub(super) struct Bounds {
-    /// How long a client may take to send the headers of a request, and how long a connection may be without one.
+    /// How long a client may take to send the headers of a request; up to twice that where it is not the first.
     pub(super) header_timeout: Duration,
 }
 
 /// Serve the connection until it ends, or until `stop` becomes true and what is under way is done.
-pub(super) async fn serve<I>(io: I, router: Router, bounds: &Bounds, mut stop: watch::Receiver<bool>)
-where
+pub(super) async fn serve<I>(
+    io: I,
+    activity: Arc<Activity>,
+    router: Router,
+    bounds: &Bounds,
+    mut stop: watch::Receiver<bool>,
+) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let activity = Arc::new(Activity::default());
-    let service = {
-        let activity = activity.clone();
-        hyper::service::service_fn(move |request: Request<Incoming>| {
-            answer(router.clone(), request, UnderWay::begin(activity.clone()))
-        })
-    };
-    let builder = builder(bounds);
+    let mut watch = Watch::new(activity.clone(), bounds.header_timeout);
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let under_way = activity.begin(request.version());
+        answer(router.clone(), request, under_way)
+    });
+    let builder = builder();
     let connection = builder.serve_connection(TokioIo::new(io), service);
     let mut connection = std::pin::pin!(connection);
     let mut looks = tokio::time::interval(bounds.header_timeout);
     looks.tick().await;
-    let (mut seen, mut closing) = (0, *stop.borrow());
+    let mut closing = *stop.borrow();
     if closing {
         connection.as_mut().graceful_shutdown();
     }
@@ -65,17 +69,15 @@ where
                 return;
             }
             _ = looks.tick() => {
-                // Nothing was asked for since the last look and nothing is under way: hyper's own bound on headers does not
-                // hold while it waits for the first bytes, nor for HTTP/2.
-                let begun = activity.begun.load(Ordering::Relaxed);
-                if activity.under_way.load(Ordering::Relaxed) == 0 && begun == seen {
+                // Not hyper's own bound on headers: it does not hold while it waits for the first bytes nor for HTTP/2, and
+                // closes connections between two requests where proxies still use them.
+                if watch.is_over() {
                     if closing {
                         return;
                     }
                     closing = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                seen = begun;
             }
             _ = stop.changed(), if !closing => {
                 closing = true;
@@ -85,13 +87,9 @@ where
     }
 }
 
-fn builder(bounds: &Bounds) -> Builder<TokioExecutor> {
+fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(bounds.header_timeout)
-        .max_buf_size(MAX_HEADER_BYTES);
+    builder.http1().header_read_timeout(None).max_buf_size(MAX_HEADER_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -117,28 +115,4 @@ async fn answer(
             error
         }))
     }))
-}
-
-/// What a connection does.
-#[derive(Default)]
-struct Activity {
-    begun: AtomicU64,
-    under_way: AtomicUsize,
-}
-
-/// A request that is under way until this is dropped.
-struct UnderWay(Arc<Activity>);
-
-impl UnderWay {
-    fn begin(activity: Arc<Activity>) -> Self {
-        activity.begun.fetch_add(1, Ordering::Relaxed);
-        activity.under_way.fetch_add(1, Ordering::Relaxed);
-        Self(activity)
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
-    }
 }

@@ -2,25 +2,29 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::activity::Activity;
+
 /// How long a client may take nothing of what waits for it.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A stream on which writing fails when nothing could be written for a minute.
+/// A stream on which writing fails when nothing could be written for a minute, and that tells of what it reads.
 pub(super) struct Stall<S> {
     stream: S,
+    activity: Arc<Activity>,
     /// Runs while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Stall<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, waiting: None }
+    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
+        Self { stream, activity, waiting: None }
     }
 }
 
@@ -47,7 +51,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stall<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.activity.read();
+        }
+        read
     }
 }
 
@@ -85,14 +94,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_reads_nothing_is_left() {
         let (ours, _theirs) = tokio::io::duplex(16);
-        let error = Stall::new(ours).write_all(&[0; 64]).await.unwrap_err();
+        let error = Stall::new(ours, Arc::default()).write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_client_gets_everything() {
         let (ours, mut theirs) = tokio::io::duplex(16);
-        let mut ours = Stall::new(ours);
+        let mut ours = Stall::new(ours, Arc::default());
         let write = async { ours.write_all(&[7; 64]).await.unwrap() };
         let read = async {
             let mut got = Vec::new();

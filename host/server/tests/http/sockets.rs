@@ -80,6 +80,21 @@ async fn a_client_that_says_nothing_or_half_a_thing_is_left() {
 }
 
 #[tokio::test]
+async fn a_connection_may_rest_between_two_requests_but_not_within_one() {
+    let host = impatient().start().await;
+    let mut raw = connect(&host).await;
+    raw.send(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(raw.answer().await.starts_with("HTTP/1.1 200"));
+    // Three times as long as the headers of a request may take.
+    let rest = tokio::time::timeout(Duration::from_millis(900), raw.0.read_u8());
+    assert!(rest.await.is_err(), "it was closed");
+    raw.send(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(raw.answer().await.starts_with("HTTP/1.1 200"));
+    raw.send(b"GET /health HTTP/1.1\r\nhalf: ").await;
+    raw.closed().await;
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_come_is_a_timeout() {
     let host = impatient().start().await;
     let mut raw = connect(&host).await;
