@@ -61,11 +61,14 @@ pub(crate) fn run_tests(repository: &Path, arguments: &Arguments) -> anyhow::Res
 /// With nextest where it is installed: it runs the tests of all crates at once.
 fn tests(repository: &Path) -> anyhow::Result<()> {
     let targets = ["--workspace", "--lib", "--bins", "--tests"];
+    let mut tests = cargo(repository);
     if is_installed("cargo-nextest") {
-        run(cargo(repository).args(["nextest", "run", "--no-fail-fast"]).args(targets))
+        tests.args(["nextest", "run"]);
     } else {
-        run(cargo(repository).args(["test", "--no-fail-fast"]).args(targets))
+        tests.arg("test");
     }
+    // What tests need beside the host was installed before, so that none of them has a reason to be left out.
+    run(tests.arg("--no-fail-fast").args(targets).env("INQUISITOR_REQUIRE_PEERS", "1"))
 }
 
 fn licences(repository: &Path) -> anyhow::Result<()> {
