@@ -2,22 +2,25 @@
 //!
 //! - here: the order of things, and the ledger.
 //! - `submission`: taking an inquiry in; `steps`: leases and records; `ending`: findings and ends.
-//! - `gating`: tenants, keys and uploaded plugins.
+//! - `gating`: tenants, keys and uploaded plugins; `once`: what may arrive twice.
 
 mod ending;
 mod gating;
+mod once;
 mod steps;
 mod submission;
 
 use inquisitor_engine::journal::{Applied, Refusal};
 use inquisitor_ledger::{Entry, Frontier};
+use uuid::Uuid;
 
-use crate::change::{Change, Proposal};
+use crate::change::{Change, Logged, Proposal};
 use crate::entry::{Note, access_entry};
 use crate::error::ConductorError;
 use crate::keys::{node_key, numbered_key};
 use crate::record::{InquiryRow, decode, encode};
 use crate::rows::{ReadRows, Table, Writer};
+use crate::state::CLUSTER;
 
 /// What applying carries from one command to the next.
 #[derive(Debug, Clone)]
@@ -31,18 +34,38 @@ pub(crate) struct Progress {
 /// What became of a change, and what the ledger should say of it beside the change.
 struct Outcome {
     applied: Applied,
+    /// Whether anything was changed, so that the ledger says so.
+    changed: bool,
     note: Note,
 }
 
 impl From<Applied> for Outcome {
     fn from(applied: Applied) -> Self {
-        Self { applied, note: Note::None }
+        let changed = matches!(applied, Applied::Done | Applied::Leased(_));
+        Self { applied, changed, note: Note::None }
     }
 }
 
 /// Applies one command of the log entry with this term. Whatever it decides, it decides alike on every member: from the
 /// rows, the command and the term alone.
 pub(crate) fn apply(
+    rows: &mut Writer<'_>,
+    progress: &mut Progress,
+    logged: &Logged,
+    term: u64,
+) -> Result<Applied, ConductorError> {
+    let Some(request) = &logged.request else {
+        return apply_proposal(rows, progress, &logged.proposal, term);
+    };
+    if let Some(answer) = once::answered(rows, request)? {
+        return Ok(answer);
+    }
+    let answer = apply_proposal(rows, progress, &logged.proposal, term)?;
+    once::remember(rows, request, &answer)?;
+    Ok(answer)
+}
+
+fn apply_proposal(
     rows: &mut Writer<'_>,
     progress: &mut Progress,
     proposal: &Proposal,
@@ -56,6 +79,7 @@ pub(crate) fn apply(
             log(rows, &mut progress.ledger, &access_entry(access, "", index))?;
             return Ok(Applied::Done);
         }
+        Proposal::Found(cluster) => return found(rows, cluster),
     };
     if let Some(access) = access {
         let index = progress.ledger.size();
@@ -63,11 +87,20 @@ pub(crate) fn apply(
         log(rows, &mut progress.ledger, &entry)?;
     }
     let outcome = apply_change(rows, progress, change, term)?;
-    if matches!(outcome.applied, Applied::Done | Applied::Leased(_)) {
+    if outcome.changed {
         let index = progress.ledger.size();
         log(rows, &mut progress.ledger, &change.ledger_entry(index, term, &outcome.note))?;
     }
     Ok(outcome.applied)
+}
+
+/// The first leader's word counts.
+fn found(rows: &mut Writer<'_>, cluster: &Uuid) -> Result<Applied, ConductorError> {
+    if rows.has(Table::Meta, CLUSTER)? {
+        return Ok(Applied::AlreadyDone);
+    }
+    rows.put(Table::Meta, CLUSTER, cluster.as_bytes())?;
+    Ok(Applied::Done)
 }
 
 fn apply_change(

@@ -5,7 +5,7 @@
 //! whatever it answers is checked the same way.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -170,6 +170,22 @@ impl Blobs {
     /// When the file system does not say.
     pub(crate) fn hold(&self, digest: &Hash) -> std::io::Result<bool> {
         self.renew(&self.path(digest))
+    }
+
+    /// Bytes of a blob from an offset on, at most `limit`; not checked, for whoever has all of them does that. Blocking.
+    pub(crate) fn piece(&self, digest: &Hash, offset: u64, limit: usize) -> Result<Vec<u8>, JournalError> {
+        let failed = |error: std::io::Error| {
+            let message = match error.kind() {
+                std::io::ErrorKind::NotFound => "it is not stored here".to_owned(),
+                _ => error.to_string(),
+            };
+            JournalError::Blob { digest: digest.to_string(), message }
+        };
+        let mut file = File::open(self.path(digest)).map_err(failed)?;
+        file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+        let mut bytes = Vec::with_capacity(limit);
+        file.take(limit as u64).read_to_end(&mut bytes).map_err(failed)?;
+        Ok(bytes)
     }
 
     /// Reads the bytes and checks them. Blocking.

@@ -31,6 +31,7 @@ impl Proposal {
             Self::Plain(change) => (None, Some(change)),
             Self::Authorized(access, change) => (Some(access), Some(change)),
             Self::Decided(access) => (Some(access), None),
+            Self::Found(_) => (None, None),
         };
         if let Some(change) = change {
             change.check()?;

@@ -1,90 +1,59 @@
 //! The conductor: opens the stores, starts Raft, and answers the engine.
 
+mod cluster;
+mod members;
 mod queries;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use members::{MemberStatus, Staleness};
 pub use queries::{RaftStatus, StoreSizes};
 
 use async_trait::async_trait;
 use inquisitor_engine::journal::{
     Applied, BlobDigest, Checkpoint, Command, Inquiry, InquiryId, Journal, JournalError,
 };
-use inquisitor_ledger::Hash;
+use openraft::ServerState;
 use openraft::error::{InitializeError, RaftError};
-use openraft::{ServerState, SnapshotPolicy};
 
 use crate::blobs::Blobs;
 use crate::change::{self, Proposal};
+use crate::config::ConductorConfig;
 use crate::database::Store;
 use crate::error::{ConductorError, chain};
 use crate::identity::{Identity, Layout};
 use crate::list;
 use crate::log::{RaftLog, Shared};
 use crate::network::Network;
+use crate::node::{Node, Running};
 use crate::propose::Proposer;
 use crate::raft::{Member, Raft};
 use crate::read;
+use crate::reads::Rounds;
 use crate::snapshot;
-use crate::state::{self, Published, StateMachine, blocking};
+use crate::state::{self, StateMachine, blocking};
 use crate::sweep::{self, Swept};
 
-/// Log entries after which a snapshot is made and the log before it purged. A snapshot copies the whole state, so it must not
-/// be frequent. Where entries are large, the log's size asks for one before ([`crate::propose`]).
-const SNAPSHOT_EVERY: u64 = 20_000;
-/// Entries that stay in the log after a snapshot, so that a member a little behind gets entries and no snapshot.
-const KEEP_IN_LOG: u64 = 1_000;
-/// How long opening waits for this member to lead and to apply what is in its log. Only damage or a disk that hangs take
-/// longer: at most a few thousand batches are applied again.
+/// How long opening waits for a member that is alone to lead and to apply what is in its log. Only damage or a disk that hangs
+/// take longer: at most a few thousand batches are applied again.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Steps from which a plan is encoded on a thread that may block: about a millisecond of work.
 const LARGE_PLAN: usize = 250;
 
-/// How to open a conductor.
-#[derive(Debug, Clone)]
-pub struct ConductorConfig {
-    /// The directory that holds the log, the state, snapshots and blobs. It is the conductor's alone.
-    pub data_dir: PathBuf,
-    /// The member's name, for people.
-    pub node_name: String,
-    /// Log entries after which a snapshot is made.
-    pub snapshot_every: u64,
-}
-
-impl ConductorConfig {
-    /// The usual settings.
-    pub fn new(data_dir: impl Into<PathBuf>, node_name: impl Into<String>) -> Self {
-        Self { data_dir: data_dir.into(), node_name: node_name.into(), snapshot_every: SNAPSHOT_EVERY }
-    }
-
-    fn raft(&self, cluster: &str) -> Result<openraft::Config, ConductorError> {
-        let config = openraft::Config {
-            cluster_name: cluster.to_owned(),
-            heartbeat_interval: 50,
-            election_timeout_min: 150,
-            election_timeout_max: 300,
-            snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_every),
-            max_in_snapshot_log_to_keep: KEEP_IN_LOG.min(self.snapshot_every),
-            ..openraft::Config::default()
-        };
-        config.validate().map_err(|error| ConductorError::Consensus(error.to_string()))
-    }
-}
-
 /// A member of the cluster, and the journal of the engine in the same process.
+///
+/// Dropping it stops the member at once, as a crash would; [`Conductor::shutdown`] takes leave.
 pub struct Conductor {
-    identity: Identity,
-    raft: Raft,
-    proposer: Proposer,
-    state: Arc<Store>,
+    node: Arc<Node>,
     log: Arc<Shared>,
-    blobs: Blobs,
-    published: Published,
     files: Files,
+    /// None where the member is alone.
+    cluster: Option<cluster::Tasks>,
 }
 
 /// The files whose sizes are told.
@@ -93,50 +62,105 @@ struct Files {
     state: PathBuf,
 }
 
-impl Conductor {
-    /// Opens a data directory, makes it where it is not there, and returns once this member leads and all that was ever
-    /// acknowledged is applied.
-    ///
-    /// # Errors
-    /// When another process holds the directory, it is not ours or of a newer format, or its files cannot be used.
-    pub async fn open(config: ConductorConfig) -> Result<Self, ConductorError> {
-        let raft_config_source = config.clone();
-        let opened = blocking(move || {
-            let layout = Layout::prepare(&config.data_dir)?;
-            // The log first: whoever holds the directory holds it from here on.
-            let log = RaftLog::open(&layout.log)?;
-            let state = Arc::new(state::open(&layout.state)?);
-            check_together(&layout, &log, &state)?;
-            let identity = Identity::load(&state, &config.node_name)?;
-            let snapshot = layout.snapshots.join(snapshot::CURRENT);
-            let machine = StateMachine::new(state.clone(), layout.snapshots)?;
-            let files = Files { log: layout.log, state: layout.state };
-            Ok((log, state, machine, identity, Blobs::open(layout.blobs)?, files, snapshot))
-        });
-        let (log_store, state, machine, identity, blobs, files, snapshot) = opened.await?;
-        let published = machine.published();
-        let log = log_store.shared();
-        let raft_config = Arc::new(raft_config_source.raft(&identity.cluster.to_string())?);
-        let raft = Raft::new(identity.node_id, raft_config, Network, log_store, machine)
+/// What was opened on the disk.
+struct Opened {
+    log_store: RaftLog,
+    state: Arc<Store>,
+    machine: StateMachine,
+    identity: Identity,
+    blobs: Blobs,
+    files: Files,
+    /// The file of the last snapshot.
+    snapshot: PathBuf,
+}
+
+/// What Raft is started with.
+struct Parts {
+    config: Arc<openraft::Config>,
+    log_store: RaftLog,
+    machine: StateMachine,
+    snapshot: PathBuf,
+}
+
+impl Parts {
+    /// Starts Raft under the id that the disk acts under.
+    async fn start(self, node: &Node) -> Result<(), ConductorError> {
+        let id = node.identity().node_id;
+        let network = Network { id, links: node.links.clone() };
+        let raft = Raft::new(id, self.config, network, self.log_store, self.machine)
             .await
             .map_err(|error| ConductorError::Consensus(format!("cannot start: {error}")))?;
-        lead(&raft, &identity).await?;
-        let proposer = Proposer::start(raft.clone(), snapshot);
-        Ok(Self { identity, raft, proposer, state, log, blobs, published, files })
+        let proposer = Proposer::start(raft.clone(), self.snapshot);
+        let rounds = Rounds::start(raft.clone());
+        node.start(Running { id, raft, proposer, rounds });
+        Ok(())
+    }
+}
+
+impl Conductor {
+    /// Opens a data directory, and makes it where it is not there. A member that is alone leads, and all that was ever
+    /// acknowledged is applied, when this returns. A member of a cluster returns at once and finds the others in the
+    /// background; [`Conductor::obstacles`] says how far it is.
+    ///
+    /// # Errors
+    /// When another process holds the directory, it is not ours or of a newer format, or its files cannot be used; when the
+    /// list of members does not fit, or nobody can be listened to at the address.
+    pub async fn open(config: ConductorConfig) -> Result<Self, ConductorError> {
+        let raft_config = Arc::new(config.raft(&config.node_name)?);
+        let name = config.cluster.as_ref().map(|cluster| config.member_name(cluster)).transpose()?;
+        let node_name = name.as_ref().map_or(config.node_name, ToString::to_string);
+        let opened = blocking(move || open_disk(&config.data_dir, &node_name)).await?;
+        let Opened { log_store, state, machine, identity, blobs, files, snapshot } = opened;
+        let (log, is_new, published) = (log_store.shared(), log_store.is_new(), machine.published());
+        let parts = Parts { config: raft_config, log_store, machine, snapshot };
+        match (config.cluster, name) {
+            (Some(cluster), Some(name)) => {
+                let links = cluster::links(cluster, name, &identity, &state).await?;
+                let listener = cluster::listen(links.config.listen).await?;
+                let node = Arc::new(Node::new(identity, state, blobs, published, Some(links.clone())));
+                let tasks = cluster::start(node.clone(), links, listener, parts, is_new).await?;
+                Ok(Self { node, log, files, cluster: Some(tasks) })
+            }
+            _ => {
+                let node = Arc::new(Node::new(identity, state, blobs, published, None));
+                parts.start(&node).await?;
+                let conductor = Self { node, log, files, cluster: None };
+                if let Err(error) = lead(&conductor.node).await {
+                    // Lets go of the directory before it is said.
+                    conductor.shutdown().await;
+                    return Err(error);
+                }
+                Ok(conductor)
+            }
+        }
     }
 
     /// Who this member is.
-    pub fn identity(&self) -> &Identity {
-        &self.identity
+    pub fn identity(&self) -> Identity {
+        self.node.identity().clone()
     }
 
-    /// Answers what was proposed, stops Raft, and closes the files, so that the directory can be opened again.
+    /// Where this member listens for others; none where it is alone.
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.cluster.as_ref().map(cluster::Tasks::address)
+    }
+
+    /// Answers what was proposed, hands leadership over where this member leads others, stops Raft, and closes the files, so
+    /// that the directory can be opened again.
     pub async fn shutdown(&self) {
-        self.proposer.stop().await;
-        if let Err(error) = self.raft.shutdown().await {
-            tracing::error!(%error, "consensus did not stop as it should");
+        if let Some(running) = self.node.running() {
+            running.proposer.stop().await;
+            if self.cluster.is_some() {
+                cluster::take_leave(&self.node, running).await;
+            }
+            if let Err(error) = running.raft.shutdown().await {
+                tracing::error!(%error, "consensus did not stop as it should");
+            }
         }
-        let (state, log) = (self.state.clone(), self.log.clone());
+        if let Some(tasks) = &self.cluster {
+            tasks.stop().await;
+        }
+        let (state, log) = (self.node.state.clone(), self.log.clone());
         let closed = blocking(move || {
             // Both, whatever becomes of the first.
             let (state, log) = (state.close(), log.close());
@@ -158,37 +182,49 @@ impl Conductor {
     /// # Errors
     /// When the age is too small, this member has not applied all that is in its log, or something cannot be read or removed.
     pub async fn sweep_blobs(&self, older_than: Duration) -> Result<Swept, ConductorError> {
-        let logged = self.raft.metrics().borrow().last_log_index;
-        let blobs = self.blobs.clone();
+        let logged = self.running()?.metrics().last_log_index;
+        let blobs = self.node.blobs.clone();
         self.read(move |store| sweep::sweep(store, &blobs, older_than, logged)).await
     }
 
     /// Makes a snapshot now and purges the log before it, save for what is kept for members that are a little behind.
     ///
     /// # Errors
-    /// When Raft has stopped.
+    /// When Raft has stopped or has not started.
     pub async fn snapshot(&self) -> Result<(), ConductorError> {
-        self.raft.trigger().snapshot().await.map_err(|error| ConductorError::Consensus(error.to_string()))
+        let asked = self.running()?.raft.trigger().snapshot().await;
+        asked.map_err(|error| ConductorError::Consensus(error.to_string()))
     }
 
-    /// Refuses a digest without a blob: a committed command must not name what nobody can read.
-    fn check_blob(&self, digest: &str) -> Result<(), JournalError> {
-        let wrong =
-            |message: String| JournalError::Blob { digest: digest.chars().take(80).collect(), message };
-        let hash: Hash = digest.parse().map_err(|error| wrong(chain(&error)))?;
-        if self.blobs.hold(&hash).map_err(|error| wrong(chain(&error)))? {
-            return Ok(());
-        }
-        Err(wrong("a command names it and it is not stored; put it first".into()))
+    fn running(&self) -> Result<&Running, ConductorError> {
+        self.node.running().ok_or_else(|| {
+            let obstacle = self.node.stage().obstacle();
+            ConductorError::Cluster(obstacle.unwrap_or_else(|| "this member is still starting".to_owned()))
+        })
     }
 
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Store) -> Result<T, ConductorError> + Send + 'static,
     ) -> Result<T, ConductorError> {
-        let store = self.state.clone();
+        let store = self.node.state.clone();
         blocking(move || read(&store)).await
     }
+}
+
+/// Opens what is on the disk. Blocking.
+fn open_disk(data_dir: &Path, node_name: &str) -> Result<Opened, ConductorError> {
+    let layout = Layout::prepare(data_dir)?;
+    // The log first: whoever holds the directory holds it from here on.
+    let log_store = RaftLog::open(&layout.log)?;
+    let state = Arc::new(state::open(&layout.state)?);
+    check_together(&layout, &log_store, &state)?;
+    let identity = Identity::load(&state, node_name)?;
+    let snapshot = layout.snapshots.join(snapshot::CURRENT);
+    let machine = StateMachine::new(state.clone(), layout.snapshots)?;
+    let blobs = Blobs::open(layout.blobs)?;
+    let files = Files { log: layout.log, state: layout.state };
+    Ok(Opened { log_store, state, machine, identity, blobs, files, snapshot })
 }
 
 /// The log and the state are of one member. Where one of the files was lost, going on would wait for ever (the state is new
@@ -210,32 +246,41 @@ fn check_together(layout: &Layout, log: &RaftLog, state: &Store) -> Result<(), C
     Ok(())
 }
 
-/// Begins the cluster where this disk is new, and waits until this member leads and has applied its whole log.
-async fn lead(raft: &Raft, identity: &Identity) -> Result<(), ConductorError> {
+/// Begins the cluster of a member that is alone where its disk is new, and waits until it leads and has applied its whole log.
+async fn lead(node: &Node) -> Result<(), ConductorError> {
     let failed =
         |what: &str, error: &dyn std::fmt::Display| ConductorError::Consensus(format!("{what}: {error}"));
+    let Some(running) = node.running() else { return Err(ConductorError::Closed) };
+    let (raft, id) = (&running.raft, running.id);
     let initialized = raft
         .is_initialized()
         .await
         .map_err(|error| failed("cannot see whether the cluster has begun", &error))?;
+    let (state, others) = raft
+        .with_raft_state(move |state| {
+            let membership = state.membership_state.effective().membership().clone();
+            let voters: BTreeSet<u64> = membership.voter_ids().collect();
+            let alone = voters.is_empty() || voters == BTreeSet::from([id]);
+            let names: Vec<String> = membership.nodes().map(|(_, member)| member.name.clone()).collect();
+            (state.server_state, if alone { Vec::new() } else { names })
+        })
+        .await
+        .map_err(|error| failed("cannot see whether the cluster has begun", &error))?;
+    if !others.is_empty() {
+        return Err(ConductorError::Cluster(format!(
+            "the data directory belongs to a member of a cluster of {}; start it with the list of the members",
+            others.join(", ")
+        )));
+    }
     if initialized {
-        let state = raft
-            .with_raft_state(|state| state.server_state)
-            .await
-            .map_err(|error| failed("cannot see whether this member leads", &error))?;
         // One that led when it stopped leads again at once. Another one that is the only voter need not wait for a leader
         // that cannot be there.
         if state != ServerState::Leader {
             raft.trigger().elect().await.map_err(|error| failed("cannot stand for election", &error))?;
         }
     } else {
-        let member = Member { name: identity.name.clone(), address: String::new() };
-        let members = BTreeMap::from([(identity.node_id, member)]);
-        match raft.initialize(members).await {
-            // Not allowed: it was begun in the meantime, which is as good.
-            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
-            Err(error) => return Err(failed("cannot begin the cluster", &error)),
-        }
+        let member = Member { name: node.identity().name.clone(), address: String::new() };
+        initialize(raft, BTreeMap::from([(id, member)])).await?;
     }
     raft.wait(Some(OPEN_TIMEOUT))
         .state(ServerState::Leader, "to lead")
@@ -245,7 +290,21 @@ async fn lead(raft: &Raft, identity: &Identity) -> Result<(), ConductorError> {
     raft.ensure_linearizable()
         .await
         .map_err(|error| failed("this member leads and cannot commit", &error))?;
+    if node.published.cluster.borrow().is_none() {
+        crate::duties::found(node, running)
+            .await
+            .map_err(|error| failed("this member leads and cannot commit", &error))?;
+    }
     Ok(())
+}
+
+/// Writes the first membership down.
+async fn initialize(raft: &Raft, members: BTreeMap<u64, Member>) -> Result<(), ConductorError> {
+    match raft.initialize(members).await {
+        // Not allowed: it was begun in the meantime, which is as good.
+        Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+        Err(error) => Err(ConductorError::Consensus(format!("cannot begin the cluster: {error}"))),
+    }
 }
 
 fn is_large(command: &Command) -> bool {
@@ -259,13 +318,13 @@ fn is_large(command: &Command) -> bool {
 #[async_trait]
 impl Journal for Conductor {
     async fn propose(&self, command: Command) -> Result<Applied, JournalError> {
-        let large = is_large(&command);
+        let (large, shows_twice) = (is_large(&command), change::shows_twice(&command));
         for digest in change::blobs(&command) {
-            self.check_blob(digest)?;
+            self.node.check_blob(digest).await?;
         }
         let encode = move || Proposal::from_command(&command)?.encode();
         let change = if large { blocking(encode).await? } else { encode()? };
-        self.proposer.propose(change).await
+        self.node.commit(change, shows_twice).await
     }
 
     async fn inquiry(&self, id: &str) -> Result<Option<Inquiry>, JournalError> {
@@ -283,16 +342,10 @@ impl Journal for Conductor {
     }
 
     async fn put_blob(&self, bytes: Vec<u8>) -> Result<BlobDigest, JournalError> {
-        let blobs = self.blobs.clone();
-        let put = tokio::task::spawn_blocking(move || blobs.put(&bytes)).await;
-        let digest = put.map_err(|error| JournalError::Storage(error.to_string()))??;
-        Ok(digest.to_string())
+        Ok(self.node.put_blob(bytes).await?.to_string())
     }
 
     async fn blob(&self, digest: &str) -> Result<Vec<u8>, JournalError> {
-        let blobs = self.blobs.clone();
-        let digest = digest.to_owned();
-        let read = tokio::task::spawn_blocking(move || blobs.get(&digest)).await;
-        read.map_err(|error| JournalError::Storage(error.to_string()))?
+        self.node.blob(digest).await
     }
 }

@@ -1,5 +1,6 @@
 //! What can go wrong with the conductor's storage and Raft.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use inquisitor_engine::journal::JournalError;
@@ -71,6 +72,21 @@ pub enum ConductorError {
     /// A sweep was asked to delete what may still be in use.
     #[error("blobs cannot be swept: {0}")]
     Sweep(String),
+    /// The list of members cannot be used.
+    #[error("the list of members: {0}")]
+    Peers(String),
+    /// Nobody can be listened to on this address.
+    #[error("cannot listen for other members on {address}; choose another address or stop what is using it")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The cluster does not do what was asked, or not now.
+    #[error("{0}")]
+    Cluster(String),
     /// The conductor was shut down.
     #[error("the conductor is shut down")]
     Closed,
@@ -120,7 +136,9 @@ impl From<ProofError<ConductorError>> for ConductorError {
 impl From<ConductorError> for JournalError {
     fn from(error: ConductorError) -> Self {
         match error {
-            ConductorError::Closed | ConductorError::Consensus(_) => Self::Unavailable(chain(&error)),
+            ConductorError::Closed | ConductorError::Consensus(_) | ConductorError::Cluster(_) => {
+                Self::Unavailable(chain(&error))
+            }
             _ => Self::Storage(chain(&error)),
         }
     }

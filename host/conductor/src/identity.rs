@@ -1,8 +1,11 @@
 //! Who this member is: drawn when its disk is first written, and bound to it.
 //!
 //! A Raft member's id stands for its log. A new disk under an old name has another log, so it must have another id, or the
-//! cluster could count one member twice and split. The id therefore comes from the disk's incarnation, which is random, and
-//! the name is only for people.
+//! cluster could count one member twice and split. So there are two kinds of ids:
+//! - the *disk's id* is a hash of its incarnation, which is random. A disk that joins a cluster, or is alone, acts under it;
+//! - the *genesis id* of a name is a hash of the name. Members that form a cluster act under it, so that all of them can
+//!   write down the same first membership without having agreed on anything but the list of names. Only one disk may ever
+//!   act under a genesis id: the one whose incarnation a majority has recorded as the name's first ([`crate::claims`]).
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -34,21 +37,47 @@ pub struct Identity {
     pub name: String,
     /// Drawn when the disk was first written.
     pub incarnation: Uuid,
-    /// Id in the cluster, drawn with the incarnation. Never 0.
+    /// Id in the cluster: the disk's id, or the genesis id of the name where the disk has taken part in forming the cluster.
+    /// Never 0.
     pub node_id: u64,
-    /// The cluster. Drawn by the member that began it.
+    /// Drawn with the incarnation; becomes the cluster's id if this disk is the first to lead it.
     pub cluster: Uuid,
+}
+
+/// The id of the members that form a cluster, by name.
+pub(crate) fn genesis_id(name: &str) -> u64 {
+    hash_id(&[b"inquisitor genesis member\0", name.as_bytes()])
+}
+
+/// The id of a disk.
+pub(crate) fn disk_id(incarnation: &Uuid) -> u64 {
+    hash_id(&[incarnation.as_bytes()])
+}
+
+fn hash_id(parts: &[&[u8]]) -> u64 {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    let hash: [u8; 32] = hasher.finalize().into();
+    let id = hash.iter().take(8).fold(0, |id, byte| (id << 8) | u64::from(*byte));
+    id.max(1)
+}
+
+/// An id as people see it.
+pub(crate) fn show_id(id: u64) -> String {
+    format!("{id:016x}")
 }
 
 impl Identity {
     fn draw(name: &str) -> Self {
         let incarnation = Uuid::new_v4();
-        let hash: [u8; 32] = Sha256::digest(incarnation.as_bytes()).into();
-        let node_id = hash.iter().take(8).fold(0, |id, byte| (id << 8) | u64::from(*byte));
-        Self { name: name.to_owned(), incarnation, node_id: node_id.max(1), cluster: Uuid::new_v4() }
+        let node_id = disk_id(&incarnation);
+        Self { name: name.to_owned(), incarnation, node_id, cluster: Uuid::new_v4() }
     }
 
-    /// Reads the identity of the disk, or draws and writes it. A new name replaces the old one; the rest never changes.
+    /// Reads the identity of the disk, or draws and writes it. A new name replaces the old one, save for a disk that acts
+    /// under the genesis id of its name.
     pub(crate) fn load(store: &Store, name: &str) -> Result<Self, ConductorError> {
         let stored = Self::read(store)?;
         if let Some(identity) = &stored
@@ -58,16 +87,39 @@ impl Identity {
         }
         let identity = match stored {
             None => Self::draw(name),
+            Some(identity) if identity.node_id == genesis_id(&identity.name) => {
+                return Err(ConductorError::NotOurs {
+                    dir: store.path().parent().unwrap_or(store.path()).to_owned(),
+                    problem: format!(
+                        "it belongs to the member `{}` of a cluster, and this member is named `{name}`; give each \
+                         member its own directory and keep its name",
+                        identity.name
+                    ),
+                });
+            }
             Some(identity) => Self { name: name.to_owned(), ..identity },
         };
+        identity.write(store)?;
+        Ok(identity)
+    }
+
+    /// From now on the disk acts under this id.
+    pub(crate) fn act_as(&mut self, store: &Store, node_id: u64) -> Result<(), ConductorError> {
+        if self.node_id != node_id {
+            Self { node_id, ..self.clone() }.write(store)?;
+            self.node_id = node_id;
+        }
+        Ok(())
+    }
+
+    fn write(&self, store: &Store) -> Result<(), ConductorError> {
         store.write(Commit::Durable, |transaction| {
             let mut table = transaction.open_table(IDENTITY).map_err(store.error())?;
             let mut bytes = FORMAT.to_le_bytes().to_vec();
-            bytes.extend(encode(&identity)?);
+            bytes.extend(encode(self)?);
             table.insert(MEMBER, bytes.as_slice()).map_err(store.error())?;
             Ok(())
-        })?;
-        Ok(identity)
+        })
     }
 
     /// The identity of the disk; none where it is new.

@@ -25,22 +25,33 @@ mod apply;
 mod blobs;
 mod change;
 mod check;
+mod claims;
+mod commit;
 mod conductor;
+mod config;
 mod database;
 #[cfg(test)]
 mod determinism_tests;
+mod duties;
+mod election;
 mod entry;
 mod error;
 mod facts;
+mod fetch;
+mod forming;
 mod identity;
 mod keys;
 mod list;
 mod log;
 mod log_writer;
+mod members;
 mod network;
+mod node;
+mod peers;
 mod propose;
 mod raft;
 mod read;
+mod reads;
 mod record;
 mod registry;
 mod rows;
@@ -49,15 +60,22 @@ mod state;
 #[cfg(test)]
 mod storage_tests;
 mod sweep;
+mod transfer;
 
 pub use blobs::MAX_BLOB_BYTES;
 pub use change::MAX_COMMAND_BYTES;
 pub use check::{MAX_ARTIFACTS, MAX_INQUIRY_ID_BYTES};
-pub use conductor::{Conductor, ConductorConfig, RaftStatus, StoreSizes};
+pub use commit::{COMMIT_TIMEOUT, LEADER_TIMEOUT};
+pub use conductor::{Conductor, MemberStatus, RaftStatus, Staleness, StoreSizes};
+pub use config::{ClusterConfig, ConductorConfig};
 pub use error::ConductorError;
 pub use facts::MAX_IDEMPOTENCY_KEY_BYTES;
 pub use identity::Identity;
+pub use inquisitor_peer::{
+    Address, CertificatePaths, Credentials, PeerError, Resolver, Resolving, SystemResolver,
+};
 pub use list::{InquiryFilter, InquiryState, MAX_PAGE_SCAN, Page, Summary, SummaryStage};
+pub use peers::{MAX_PEERS, PeerList};
 pub use read::MAX_PAGE;
 pub use registry::Registry;
 pub use sweep::{MIN_SWEEP_AGE, Swept};

@@ -1,15 +1,15 @@
 //! Group commit: commands that arrive while one batch is being committed go together into the next.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use inquisitor_engine::journal::{Applied, JournalError};
+use inquisitor_engine::journal::Applied;
 use openraft::error::{ClientWriteError, RaftError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::error::ConductorError;
+use crate::network::wire::ProposeReply;
 use crate::raft::{Batch, COMMAND_FORMAT, Member, Raft};
 
 /// Commands that wait for the next batch; whoever comes after waits until there is room. Bounds memory under load.
@@ -29,15 +29,31 @@ const SECOND_BATCH_FROM: usize = 32;
 /// hold hundreds of commands.
 const SNAPSHOT_FROM_BYTES: u64 = 64 << 20;
 
-type Answer = oneshot::Sender<Result<Applied, JournalError>>;
+/// A command that is committed and applied on this member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Committed {
+    /// Of the log entry that it lies in.
+    pub(crate) index: u64,
+    pub(crate) applied: Applied,
+}
+
+/// Why a command got no answer. It may be committed all the same.
+pub(crate) type NotNow = String;
+
+type Answer = oneshot::Sender<Result<Committed, NotNow>>;
 
 struct Waiting {
     change: Bytes,
     answer: Answer,
 }
 
+/// Batches that are committed at a time.
+const MAX_IN_FLIGHT: u32 = 2;
+
 /// Takes commands in and commits them in batches.
 pub(crate) struct Proposer {
+    /// One permit for each batch.
+    gate: Arc<Semaphore>,
     queue: Mutex<Option<mpsc::Sender<Waiting>>>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -46,17 +62,32 @@ impl Proposer {
     /// Starts the task. `snapshot` is the file whose size says how much a snapshot copies.
     pub(crate) fn start(raft: Raft, snapshot: PathBuf) -> Self {
         let (queue, waiting) = mpsc::channel(MAX_WAITING);
-        let task = tokio::spawn(run(raft, snapshot, waiting));
-        Self { queue: Mutex::new(Some(queue)), task: Mutex::new(Some(task)) }
+        let gate = Arc::new(Semaphore::new(MAX_IN_FLIGHT as usize));
+        let task = tokio::spawn(run(raft, snapshot, waiting, gate.clone()));
+        Self { gate, queue: Mutex::new(Some(queue)), task: Mutex::new(Some(task)) }
     }
 
-    /// Commits an encoded change and returns what became of it.
-    pub(crate) async fn propose(&self, change: Bytes) -> Result<Applied, JournalError> {
+    /// Commits an encoded change and returns what became of it. Whoever stops waiting before it is in a batch withdraws it.
+    pub(crate) async fn propose(&self, change: Bytes) -> Result<Committed, NotNow> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let closed = || JournalError::from(ConductorError::Closed);
+        let closed = || "the conductor is shut down".to_owned();
         let (answer, answered) = oneshot::channel();
         queue.ok_or_else(closed)?.send(Waiting { change, answer }).await.map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?
+    }
+
+    /// The same for another member.
+    pub(crate) async fn propose_for(&self, change: Bytes) -> ProposeReply {
+        match self.propose(change).await {
+            Ok(committed) => ProposeReply::committed(committed.index, &committed.applied),
+            Err(problem) => ProposeReply::NotNow(problem),
+        }
+    }
+
+    /// Waits until no batch is under way; none begins until what this returns is dropped. Commands wait.
+    pub(crate) async fn hold(&self) -> Option<SemaphorePermit<'_>> {
+        // The gate is never closed.
+        self.gate.acquire_many(MAX_IN_FLIGHT).await.ok()
     }
 
     /// Takes nothing more in, and waits until all that was taken in is answered.
@@ -117,7 +148,7 @@ impl Growth {
     }
 }
 
-async fn run(raft: Raft, snapshot: PathBuf, mut waiting: mpsc::Receiver<Waiting>) {
+async fn run(raft: Raft, snapshot: PathBuf, mut waiting: mpsc::Receiver<Waiting>, gate: Arc<Semaphore>) {
     let mut pending = Pending::default();
     let mut growth = Growth { bytes: 0, snapshot };
     let mut in_flight = JoinSet::new();
@@ -145,9 +176,13 @@ async fn run(raft: Raft, snapshot: PathBuf, mut waiting: mpsc::Receiver<Waiting>
             _ => false,
         };
         if begin {
-            let batch = std::mem::take(&mut pending);
+            let mut batch = std::mem::take(&mut pending);
+            batch.commands.retain(|command| !command.answer.is_closed());
+            if batch.commands.is_empty() {
+                continue;
+            }
             let due = growth.is_due(batch.bytes);
-            in_flight.spawn(commit(raft.clone(), batch.commands));
+            in_flight.spawn(commit(raft.clone(), batch.commands, gate.clone()));
             if due && let Err(error) = raft.trigger().snapshot().await {
                 tracing::warn!(%error, "a snapshot could not be asked for; the log grows on");
             }
@@ -155,27 +190,29 @@ async fn run(raft: Raft, snapshot: PathBuf, mut waiting: mpsc::Receiver<Waiting>
     }
 }
 
-async fn commit(raft: Raft, batch: Vec<Waiting>) {
+async fn commit(raft: Raft, batch: Vec<Waiting>, gate: Arc<Semaphore>) {
+    let _permit = gate.acquire().await;
     let (changes, answers): (Vec<Bytes>, Vec<Answer>) =
         batch.into_iter().map(|command| (command.change, command.answer)).unzip();
     let result = raft.client_write(Batch { format: COMMAND_FORMAT, changes }).await;
     // A receiver that has gone no longer wants its answer; the command is committed all the same.
     match result {
         Ok(written) if written.data.0.len() == answers.len() => {
+            let index = written.log_id.index;
             for (answer, applied) in answers.into_iter().zip(written.data.0) {
-                let _ = answer.send(Ok(applied));
+                let _ = answer.send(Ok(Committed { index, applied }));
             }
         }
         Ok(written) => {
             let problem = format!("{} answers to {} commands", written.data.0.len(), answers.len());
             for answer in answers {
-                let _ = answer.send(Err(JournalError::Storage(problem.clone())));
+                let _ = answer.send(Err(problem.clone()));
             }
         }
         Err(error) => {
             let problem = describe(&error);
             for answer in answers {
-                let _ = answer.send(Err(JournalError::Unavailable(problem.clone())));
+                let _ = answer.send(Err(problem.clone()));
             }
         }
     }

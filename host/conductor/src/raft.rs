@@ -1,5 +1,7 @@
 //! The types that openraft is set up with.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use inquisitor_engine::journal::Applied;
 use serde::{Deserialize, Serialize};
@@ -49,3 +51,26 @@ pub(crate) type StoredMembership = openraft::StoredMembership<u64, Member>;
 pub(crate) type SnapshotMeta = openraft::SnapshotMeta<u64, Member>;
 pub(crate) type Snapshot = openraft::Snapshot<TypeConfig>;
 pub(crate) type Raft = openraft::Raft<TypeConfig>;
+pub(crate) type Metrics = openraft::RaftMetrics<u64, Member>;
+pub(crate) type Membership = openraft::Membership<u64, Member>;
+
+/// Whether these members are a majority of the voters; in joint consensus, of the old ones and of the new ones.
+pub(crate) fn is_majority(membership: &Membership, ids: &BTreeSet<u64>) -> bool {
+    let sets = membership.get_joint_config();
+    !sets.is_empty() && sets.iter().all(|voters| 2 * voters.intersection(ids).count() > voters.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_majority_is_one_of_the_old_and_of_the_new_voters() {
+        let set = |ids: &[u64]| ids.iter().copied().collect::<BTreeSet<u64>>();
+        let plain = Membership::new(vec![set(&[1, 2, 3])], ());
+        assert!(is_majority(&plain, &set(&[1, 3])) && !is_majority(&plain, &set(&[1, 4, 5])));
+        let joint = Membership::new(vec![set(&[1, 2, 3]), set(&[1, 2, 4])], ());
+        assert!(is_majority(&joint, &set(&[1, 2])) && !is_majority(&joint, &set(&[1, 3])));
+        assert!(!is_majority(&Membership::new(vec![], ()), &set(&[1])));
+    }
+}

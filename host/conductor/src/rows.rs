@@ -61,11 +61,15 @@ pub(crate) enum Table {
     Plugins = 19,
     /// Digests of uploaded plugins; by tenant, name and version.
     Versions = 20,
+    /// Answers to requests that must act once; by the request's id.
+    Requests = 21,
+    /// Ids of these requests in the order in which they were answered; by number.
+    RequestOrder = 22,
 }
 
 impl Table {
     /// All of them, in the order of their numbers, which are part of the snapshot's format.
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::Meta,
         Self::Inquiries,
         Self::Plans,
@@ -87,6 +91,8 @@ impl Table {
         Self::KeyHashes,
         Self::Plugins,
         Self::Versions,
+        Self::Requests,
+        Self::RequestOrder,
     ];
 
     /// Whether the [`Registry`](crate::registry::Registry) shows its rows.
@@ -117,6 +123,8 @@ impl Table {
             Self::KeyHashes => "key-hashes",
             Self::Plugins => "plugins",
             Self::Versions => "versions",
+            Self::Requests => "requests",
+            Self::RequestOrder => "request-order",
         })
     }
 }

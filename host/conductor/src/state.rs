@@ -18,9 +18,10 @@ use openraft::{EntryPayload, OptionalSend};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::apply::{Progress, apply};
-use crate::change::Proposal;
+use crate::change::Logged;
 use crate::database::{Commit, Store};
 use crate::error::{ConductorError, state_error};
 use crate::raft::{
@@ -41,6 +42,8 @@ const CACHE_BYTES: usize = 16 << 20;
 
 /// The row that says how far the state is.
 const HEAD: &[u8] = b"head";
+/// The row of the cluster's id, as 16 bytes.
+pub(crate) const CLUSTER: &[u8] = b"cluster";
 /// The row of the membership.
 const MEMBERSHIP: &[u8] = b"membership";
 
@@ -100,6 +103,12 @@ pub(crate) fn read_membership(rows: &impl ReadRows) -> Result<StoredMembership, 
     }
 }
 
+/// The cluster's id; none before its first leader has drawn one.
+pub(crate) fn read_cluster(rows: &impl ReadRows) -> Result<Option<Uuid>, ConductorError> {
+    let Some(bytes) = rows.get(Table::Meta, CLUSTER)? else { return Ok(None) };
+    Uuid::from_slice(&bytes).map(Some).map_err(|error| ConductorError::damaged("the cluster's id", error))
+}
+
 /// Opens the state's file.
 pub(crate) fn open(path: &Path) -> Result<Store, ConductorError> {
     Store::open(path, CACHE_BYTES)
@@ -126,31 +135,48 @@ pub(crate) struct Published {
     /// Number of ledger entries.
     pub(crate) ledger: watch::Sender<u64>,
     pub(crate) registry: watch::Sender<Arc<Registry>>,
+    /// Index of the last log entry applied.
+    pub(crate) applied: watch::Sender<Option<u64>>,
+    /// The cluster's id, once there is one.
+    pub(crate) cluster: watch::Sender<Option<Uuid>>,
 }
 
-impl Published {
-    fn load(store: &Store) -> Result<(Head, Registry), ConductorError> {
+/// What is read of the state when it is opened or replaced.
+struct Loaded {
+    head: Head,
+    registry: Registry,
+    cluster: Option<Uuid>,
+}
+
+impl Loaded {
+    fn read(store: &Store) -> Result<Self, ConductorError> {
         let view = View::new(store)?;
         let head = Head::read(&view)?;
         let registry = Registry::load(&view, head.size)?;
-        Ok((head, registry))
+        Ok(Self { head, registry, cluster: read_cluster(&view)? })
     }
+}
 
-    fn set(&self, size: u64, registry: Option<Registry>) {
+impl Published {
+    fn set(&self, head: &Head, registry: Option<Registry>) {
+        let size = head.size;
         // The registry first: whoever is woken by the ledger finds what the entries speak of.
         if let Some(registry) = registry {
             self.registry.send_replace(Arc::new(registry));
         }
         self.ledger.send_if_modified(|there| std::mem::replace(there, size) != size);
+        self.applied.send_replace(head.applied.map(|id| id.index));
     }
 }
 
 impl StateMachine {
     pub(crate) fn new(store: Arc<Store>, snapshots: PathBuf) -> Result<Self, ConductorError> {
-        let (head, registry) = Published::load(&store)?;
+        let Loaded { head, registry, cluster } = Loaded::read(&store)?;
         let published = Published {
             ledger: watch::Sender::new(head.size),
             registry: watch::Sender::new(Arc::new(registry)),
+            applied: watch::Sender::new(head.applied.map(|id| id.index)),
+            cluster: watch::Sender::new(cluster),
         };
         Ok(Self { store, snapshots, head, published, unsynced_batches: 0, unsynced_bytes: 0 })
     }
@@ -199,7 +225,12 @@ impl StateMachine {
             let before = self.published.registry.borrow().clone();
             Some(before.changed(changes, self.head.size)?)
         };
-        self.published.set(self.head.size, registry);
+        if self.published.cluster.borrow().is_none()
+            && let Some(cluster) = read_cluster(&View::new(&self.store)?)?
+        {
+            self.published.cluster.send_replace(Some(cluster));
+        }
+        self.published.set(&self.head, registry);
         if sync {
             self.unsynced_batches = 0;
             self.unsynced_bytes = 0;
@@ -232,7 +263,7 @@ fn apply_entry(
                 });
             }
             let term = entry.log_id.leader_id.term;
-            let apply_one = |bytes: &bytes::Bytes| apply(rows, progress, &Proposal::decode(bytes)?, term);
+            let apply_one = |bytes: &bytes::Bytes| apply(rows, progress, &Logged::decode(bytes)?, term);
             Ok(Answers(batch.changes.iter().map(apply_one).collect::<Result<_, _>>()?))
         }
     }
@@ -286,14 +317,15 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     ) -> Result<(), StorageError> {
         let file = snapshot.into_std().await;
         let (store, dir, meta) = (self.store.clone(), self.snapshots.clone(), meta.clone());
-        let (head, registry) = blocking(move || {
+        let Loaded { head, registry, cluster } = blocking(move || {
             snapshot::install(&store, &dir, file, &meta)?;
-            Published::load(&store)
+            Loaded::read(&store)
         })
         .await
         .map_err(|error| state_error(&error))?;
         self.head = head;
-        self.published.set(self.head.size, Some(registry));
+        self.published.cluster.send_replace(cluster);
+        self.published.set(&self.head, Some(registry));
         self.unsynced_batches = 0;
         self.unsynced_bytes = 0;
         Ok(())

@@ -83,7 +83,7 @@ pub(crate) fn sweep(
 }
 
 /// Digests of all blobs that the state names; 32 bytes of memory and the set's own for each.
-fn named(store: &Store) -> Result<HashSet<Digest>, ConductorError> {
+pub(crate) fn named(store: &Store) -> Result<HashSet<Digest>, ConductorError> {
     let mut named = HashSet::new();
     let unfinished: Vec<InquiryId> = unfinished(store)?;
     let next = mark_from(store, 0, &mut named)?;

@@ -104,7 +104,13 @@ async fn leases_follow_one_another_and_fence_the_earlier_ones() {
     assert_eq!(refusal(&conductor, lease("q", 0, 0)).await, Refusal::AttemptOutOfOrder { asked: 0, last: 0 });
 
     let lost = leased(&conductor, "q", 0, 1).await;
-    assert_eq!(refusal(&conductor, lease("q", 0, 1)).await, Refusal::AttemptOutOfOrder { asked: 1, last: 1 });
+    // Whoever got no answer asks again and gets the same lease; nobody else does.
+    let size = conductor.checkpoint().await.unwrap().size;
+    assert_eq!(leased(&conductor, "q", 0, 1).await, lost);
+    assert_eq!(conductor.checkpoint().await.unwrap().size, size);
+    let Command::Lease { inquiry, step, round, attempt, at, .. } = lease("q", 0, 1) else { unreachable!() };
+    let other = Command::Lease { inquiry, step, round, attempt, executor: "other".into(), at };
+    assert_eq!(refusal(&conductor, other).await, Refusal::AttemptOutOfOrder { asked: 1, last: 1 });
     // The executor was taken for dead; its successor holds the step now.
     let held = leased(&conductor, "q", 0, 2).await;
     assert_eq!(refusal(&conductor, record("q", 0, lost, readings(1.0), true)).await, Refusal::LeaseLost);

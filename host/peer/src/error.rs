@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::identity::{MemberName, Protocol};
 
 /// What went wrong between this member and another.
@@ -85,8 +87,15 @@ pub enum ErrorKind {
         theirs: Protocol,
     },
     /// The peer belongs to another cluster.
-    #[error("it belongs to another cluster; check its address and its data directory")]
-    OtherCluster,
+    #[error(
+        "it belongs to another cluster, {theirs}, and this member to {ours}; check its address and its data directory"
+    )]
+    OtherCluster {
+        /// This member's cluster.
+        ours: Uuid,
+        /// The peer's.
+        theirs: Uuid,
+    },
     /// Somebody else lives at the address.
     #[error("member `{found}` answers there, not `{expected}`")]
     OtherMember {
@@ -198,7 +207,7 @@ impl PeerError {
             | ErrorKind::CertificateName { .. }
             | ErrorKind::OwnCertificateName { .. }
             | ErrorKind::Version { .. }
-            | ErrorKind::OtherCluster
+            | ErrorKind::OtherCluster { .. }
             | ErrorKind::OtherMember { .. }
             | ErrorKind::TooManyConnections => true,
             ErrorKind::Deadline { sent, .. } => !sent,
@@ -219,7 +228,7 @@ impl PeerError {
                 | ErrorKind::CertificateName { .. }
                 | ErrorKind::OwnCertificateName { .. }
                 | ErrorKind::Version { .. }
-                | ErrorKind::OtherCluster
+                | ErrorKind::OtherCluster { .. }
                 | ErrorKind::OtherMember { .. }
         )
     }

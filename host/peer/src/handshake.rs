@@ -123,7 +123,7 @@ pub(crate) async fn as_client<S: AsyncRead + AsyncWrite + Unpin>(
     match verdict {
         Verdict::Welcome => {}
         Verdict::Version => return Err(version(ours, &theirs)),
-        Verdict::OtherCluster => return Err(PeerError::new(ErrorKind::OtherCluster)),
+        Verdict::OtherCluster => return Err(other_cluster(ours, &theirs)),
         Verdict::CertificateName => {
             return Err(PeerError::new(ErrorKind::OwnCertificateName { name: ours.name.clone() }));
         }
@@ -163,7 +163,7 @@ pub(crate) async fn as_server<S: AsyncRead + AsyncWrite + Unpin, P>(
     let verdict = match agreed.as_ref().map_err(PeerError::kind) {
         Ok(_) => Verdict::Welcome,
         Err(ErrorKind::Version { .. }) => Verdict::Version,
-        Err(ErrorKind::OtherCluster) => Verdict::OtherCluster,
+        Err(ErrorKind::OtherCluster { .. }) => Verdict::OtherCluster,
         Err(ErrorKind::CertificateName { .. }) => Verdict::CertificateName,
         Err(_) => Verdict::TooManyConnections,
     };
@@ -200,9 +200,15 @@ fn agree(
         return Err(PeerError::new(ErrorKind::CertificateName { name: theirs.name.clone() }));
     }
     if matches!((ours.cluster, theirs.cluster), (Some(ours), Some(theirs)) if ours != theirs) {
-        return Err(PeerError::new(ErrorKind::OtherCluster));
+        return Err(other_cluster(ours, theirs));
     }
     ours.protocol.common(theirs.protocol).ok_or_else(|| version(ours, theirs))
+}
+
+fn other_cluster(ours: &Introduction, theirs: &Introduction) -> PeerError {
+    // One that is not known is nil, which only a peer that contradicts itself can bring about.
+    let (ours, theirs) = (ours.cluster.unwrap_or_default(), theirs.cluster.unwrap_or_default());
+    PeerError::new(ErrorKind::OtherCluster { ours, theirs })
 }
 
 fn version(ours: &Introduction, theirs: &Introduction) -> PeerError {

@@ -94,10 +94,16 @@ impl LocalMember {
     /// # Errors
     /// [`ErrorKind::OtherCluster`] when the member belongs to another one already.
     pub fn join(&self, cluster: Uuid) -> Result<(), PeerError> {
-        match *self.cluster.get_or_init(|| cluster) == cluster {
+        let ours = *self.cluster.get_or_init(|| cluster);
+        match ours == cluster {
             true => Ok(()),
-            false => Err(PeerError::at("this member", ErrorKind::OtherCluster)),
+            false => Err(PeerError::new(ErrorKind::OtherCluster { ours, theirs: cluster })),
         }
+    }
+
+    /// The cluster that it has joined, if any.
+    pub fn cluster(&self) -> Option<Uuid> {
+        self.cluster.get().copied()
     }
 
     /// The member's name.
@@ -218,7 +224,8 @@ mod tests {
         let member = LocalMember::new("a".parse().unwrap(), 1, Uuid::nil(), Protocol::new(1, 1));
         member.join(Uuid::from_u128(1)).unwrap();
         member.join(Uuid::from_u128(1)).unwrap();
-        assert_eq!(member.join(Uuid::from_u128(2)).unwrap_err().kind(), &ErrorKind::OtherCluster);
+        let (ours, theirs) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        assert_eq!(member.join(theirs).unwrap_err().kind(), &ErrorKind::OtherCluster { ours, theirs });
     }
 
     proptest! {

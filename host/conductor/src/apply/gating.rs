@@ -102,7 +102,7 @@ pub(super) fn remove_tenant(rows: &mut Writer<'_>, tenant: &str) -> Result<Outco
     rows.delete(Table::Tenants, tenant.as_bytes())?;
     rows.delete(Table::TenantUse, tenant.as_bytes())?;
     let note = Note::Removed { keys, plugins: plugins.len() as u64 };
-    Ok(Outcome { applied: Applied::Done, note })
+    Ok(Outcome { applied: Applied::Done, changed: true, note })
 }
 
 pub(super) fn create_key(rows: &mut Writer<'_>, key: &KeyRecord) -> Result<Outcome, ConductorError> {

@@ -49,6 +49,13 @@ pub(super) fn lease(
     } else if asked.round < step.round || step.final_attempt.is_none() || !has_rounds(&row, asked.step) {
         return refused(Refusal::RoundOutOfOrder { asked: asked.round, last: step.round });
     }
+    // Whoever got no answer the first time asks again, and gets the lease that is his.
+    let is_again = asked.round == step.round
+        && (step.term, step.attempt, step.executor.as_str()) == (asked.term, asked.attempt, executor);
+    if is_again && !rows.has(Table::Records, &record_key(inquiry, asked.step, asked.round, asked.attempt))? {
+        let applied = Applied::Leased(Token { term: asked.term, attempt: asked.attempt });
+        return Ok(Outcome { applied, changed: false, note: Note::None });
+    }
     if step.attempt.checked_add(1) != Some(asked.attempt) {
         return refused(Refusal::AttemptOutOfOrder { asked: asked.attempt, last: step.attempt });
     }
@@ -116,7 +123,7 @@ pub(super) fn record(rows: &mut Writer<'_>, change: &Change) -> Result<Outcome, 
         row.recorded += 1;
         put_inquiry(rows, inquiry, &row)?;
     }
-    Ok(Outcome { applied: Applied::Done, note })
+    Ok(Outcome { applied: Applied::Done, changed: true, note })
 }
 
 /// Makes room for the round that was just recorded.

@@ -9,9 +9,12 @@ use openraft::ServerState;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::Conductor;
+use super::{Conductor, MemberStatus};
 use crate::error::ConductorError;
+use crate::identity::show_id;
 use crate::list::{self, InquiryFilter, Page, Summary};
+use crate::node::Running;
+use crate::raft::Metrics;
 use crate::read;
 use crate::registry::Registry;
 
@@ -22,10 +25,18 @@ pub struct RaftStatus {
     pub name: String,
     /// Id in the cluster, 16 hexadecimal digits.
     pub node_id: String,
-    /// The cluster's id.
+    /// The cluster's id; empty before there is one.
     pub cluster: String,
-    /// `leader`, `follower`, `candidate`, `learner` or `shutdown`.
+    /// `leader`, `follower`, `candidate`, `learner`, `shutdown`, or `joining` before it has found the others.
     pub role: &'static str,
+    /// Whether somebody leads whom this member has heard lately.
+    pub has_leader: bool,
+    /// Milliseconds since this member heard its leader, or a majority where it leads itself.
+    pub last_contact_ms: Option<u64>,
+    /// All members, by name.
+    pub members: Vec<MemberStatus>,
+    /// What keeps this member from being of use; empty where all is well.
+    pub obstacles: Vec<String>,
     /// The current term.
     pub term: u64,
     /// Id of the leader, where one is known.
@@ -63,14 +74,12 @@ pub struct StoreSizes {
 }
 
 impl Conductor {
-    /// Asks a majority whether this member still leads, and waits until all that it had committed is applied: what is read
-    /// after this is as new as the question. Commits nothing.
+    /// Whether the cluster answers: [`Conductor::linearize`] by the name that a check of its health uses.
     ///
     /// # Errors
-    /// When this member does not lead or a majority does not answer.
+    /// As [`Conductor::linearize`].
     pub async fn confirm(&self) -> Result<(), ConductorError> {
-        let confirmed = self.raft.ensure_linearizable().await;
-        confirmed.map(|_| ()).map_err(|error| ConductorError::Consensus(error.to_string()))
+        self.linearize().await
     }
 
     /// What this member says of itself.
@@ -78,22 +87,30 @@ impl Conductor {
     /// # Errors
     /// When the state cannot be read.
     pub async fn status(&self) -> Result<RaftStatus, ConductorError> {
-        let metrics = self.raft.metrics().borrow().clone();
         let head = self.read(read::head).await?;
-        let role = match metrics.state {
-            ServerState::Learner => "learner",
-            ServerState::Follower => "follower",
-            ServerState::Candidate => "candidate",
-            ServerState::Leader => "leader",
-            ServerState::Shutdown => "shutdown",
+        let running = self.node.running();
+        let metrics = running.map_or_else(|| Metrics::new_initial(0), Running::metrics);
+        let role = match (running, metrics.state) {
+            (None, _) => "joining",
+            (_, ServerState::Learner) => "learner",
+            (_, ServerState::Follower) => "follower",
+            (_, ServerState::Candidate) => "candidate",
+            (_, ServerState::Leader) => "leader",
+            (_, ServerState::Shutdown) => "shutdown",
         };
+        let identity = self.identity();
+        let cluster = *self.node.published.cluster.borrow();
         Ok(RaftStatus {
-            name: self.identity.name.clone(),
-            node_id: format!("{:016x}", self.identity.node_id),
-            cluster: self.identity.cluster.to_string(),
+            name: identity.name,
+            node_id: show_id(identity.node_id),
+            cluster: cluster.map(|cluster| cluster.to_string()).unwrap_or_default(),
+            has_leader: running.is_some_and(|running| self.has_leader(running)),
+            last_contact_ms: self.staleness().last_contact_ms,
+            members: self.members(),
+            obstacles: self.obstacles(),
             role,
             term: metrics.current_term,
-            leader: metrics.current_leader.map(|id| format!("{id:016x}")),
+            leader: metrics.current_leader.map(show_id),
             last_log_index: metrics.last_log_index,
             applied_index: head.applied.map(|id| id.index),
             snapshot_index: metrics.snapshot.map(|id| id.index),
@@ -104,12 +121,12 @@ impl Conductor {
 
     /// The tenants, keys and uploaded plugins as they are applied here. Costs nothing; ask anew for each request.
     pub fn registry(&self) -> Arc<Registry> {
-        self.published.registry.borrow().clone()
+        self.node.published.registry.borrow().clone()
     }
 
     /// Number of ledger entries applied here. Changes once the rows that the entries are about can be read.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
-        self.published.ledger.subscribe()
+        self.node.published.ledger.subscribe()
     }
 
     /// Inquiries that pass the filter, newest first, at most `limit` (and at most [`crate::MAX_PAGE`]) of those that were
@@ -187,7 +204,8 @@ impl Conductor {
     /// # Errors
     /// When the state cannot be read.
     pub async fn sizes(&self) -> Result<StoreSizes, ConductorError> {
-        let (log, state, blobs) = (self.files.log.clone(), self.files.state.clone(), self.blobs.totals());
+        let (log, state, blobs) =
+            (self.files.log.clone(), self.files.state.clone(), self.node.blobs.totals());
         self.read(move |store| {
             let size = |path: &Path| {
                 std::fs::metadata(path).map(|file| file.len()).map_err(ConductorError::io("read", path))
@@ -236,6 +254,6 @@ impl Conductor {
     /// # Errors
     /// When the state cannot be read or `out` not written.
     pub fn export_ledger(&self, out: &mut dyn Write) -> Result<Checkpoint, ConductorError> {
-        read::export(&self.state, out)
+        read::export(&self.node.state, out)
     }
 }

@@ -40,9 +40,23 @@ impl Model {
             }
             plain => plain,
         };
+        if let Some(token) = self.held_already(change, term) {
+            return Applied::Leased(token);
+        }
         let applied = self.change(change, term).unwrap_or_else(Applied::Refused);
         self.entries += u64::from(matches!(applied, Applied::Done | Applied::Leased(_)));
         applied
+    }
+
+    /// The lease that is asked for a second time by whoever has it.
+    fn held_already(&self, command: &Command, term: u64) -> Option<Token> {
+        let Command::Lease { inquiry, step, round, attempt, executor, .. } = command else { return None };
+        let inquiry = self.inquiries.get(inquiry).filter(|one| one.status == Status::Running)?;
+        let state = inquiry.steps.get(step).filter(|state| state.record.is_none())?;
+        let token = Token { term, attempt: *attempt };
+        let is_his = (state.token, state.round, &state.executor) == (token, *round, executor);
+        let is_over = self.records.contains_key(&(inquiry.id.clone(), *step, *round, *attempt));
+        (is_his && !is_over).then_some(token)
     }
 
     pub fn running(&self, tenant: Option<&str>) -> Vec<&Inquiry> {

@@ -206,7 +206,8 @@ async fn members_of_another_version_cluster_or_name_are_told_so() {
 
     a.member.join(Uuid::from_u128(2)).unwrap();
     let error = echo(&channel(&a, "b", server.address), Class::Request).await.unwrap_err();
-    assert_eq!(error.kind(), &ErrorKind::OtherCluster);
+    let (ours, theirs) = (Uuid::from_u128(2), Uuid::from_u128(1));
+    assert_eq!(error.kind(), &ErrorKind::OtherCluster { ours, theirs });
     assert_eq!(server.subject.answered.load(Ordering::Relaxed), 0);
 }
 
