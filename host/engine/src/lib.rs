@@ -28,6 +28,7 @@ mod rounds;
 mod schedule;
 pub mod secrets;
 mod step;
+mod stored;
 mod submit;
 #[cfg(test)]
 mod testing;
@@ -44,6 +45,7 @@ use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::secrets::{AllowedSecrets, Secrets};
+use crate::stored::Stored;
 
 pub use crate::conclude::outcomes;
 pub use crate::drive::{Drive, is_continuous};
@@ -92,6 +94,7 @@ pub struct Engine {
     catalogue: Arc<Catalogue>,
     breakers: Breakers,
     calls: tokio::sync::Semaphore,
+    stored: Stored,
     clock: Clock,
     config: EngineConfig,
 }
@@ -110,6 +113,7 @@ impl Engine {
             catalogue,
             breakers: Breakers::new(config.breaker.clone()),
             calls: tokio::sync::Semaphore::new(config.max_calls.max(1)),
+            stored: Stored::default(),
             clock: Clock::Wall,
             config,
         }
