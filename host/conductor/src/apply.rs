@@ -14,10 +14,11 @@ use inquisitor_engine::journal::{Applied, Refusal};
 use inquisitor_ledger::{Entry, Frontier};
 use uuid::Uuid;
 
-use crate::change::{Change, Logged, Proposal};
+use crate::change::{Change, Proposal};
 use crate::entry::{Note, access_entry};
 use crate::error::ConductorError;
 use crate::keys::{node_key, numbered_key};
+use crate::logged::Logged;
 use crate::record::{InquiryRow, decode, encode};
 use crate::rows::{ReadRows, Table, Writer};
 use crate::state::CLUSTER;
@@ -61,7 +62,7 @@ pub(crate) fn apply(
         return Ok(answer);
     }
     let answer = apply_proposal(rows, progress, &logged.proposal, term)?;
-    once::remember(rows, request, &answer)?;
+    once::remember(rows, request, &answer, once::MAX_REMEMBERED)?;
     Ok(answer)
 }
 

@@ -36,59 +36,6 @@ pub(crate) enum Proposal {
     Found(Uuid),
 }
 
-/// Drawn by whoever proposes, so that what is sent twice acts once.
-pub(crate) type RequestId = [u8; 16];
-
-/// A proposal as it lies in the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Logged {
-    /// Where acting twice would show.
-    pub(crate) request: Option<RequestId>,
-    pub(crate) proposal: Proposal,
-}
-
-/// The first byte of a proposal with an id; no proposal begins with it.
-const ONCE: u8 = u8::MAX;
-
-/// The bytes in the log of a proposal that acts once.
-pub(crate) fn once(request: &RequestId, proposal: &[u8]) -> Bytes {
-    let mut bytes = Vec::with_capacity(1 + request.len() + proposal.len());
-    bytes.push(ONCE);
-    bytes.extend_from_slice(request);
-    bytes.extend_from_slice(proposal);
-    bytes.into()
-}
-
-impl Logged {
-    /// Reads the bytes in the log.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, ConductorError> {
-        let (request, proposal) = match bytes.split_first() {
-            Some((&ONCE, rest)) => {
-                let (request, rest) = rest
-                    .split_first_chunk()
-                    .ok_or_else(|| ConductorError::damaged("a command in the log", "its id is cut"))?;
-                (Some(*request), rest)
-            }
-            _ => (None, bytes),
-        };
-        Ok(Self { request, proposal: Proposal::decode(proposal)? })
-    }
-}
-
-/// Whether a command shows when it is made twice. The others find that it was made before, by what they made.
-pub(crate) fn shows_twice(command: &Command) -> bool {
-    !matches!(
-        command,
-        Command::Submit { .. }
-            | Command::Lease { .. }
-            | Command::Record { .. }
-            | Command::Update { .. }
-            | Command::Cancel { .. }
-            | Command::Conclude { .. }
-            | Command::Abort { .. }
-    )
-}
-
 /// A command as it lies in the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Change {

@@ -9,10 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use inquisitor_engine::journal::{Applied, JournalError};
 use inquisitor_peer::{Class, ErrorKind, Refusal};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, interval, sleep};
 use uuid::Uuid;
 
-use crate::change;
+use crate::logged;
 use crate::network::links::{AskError, Question};
 use crate::network::wire::{self, ProposeReply, Target};
 use crate::node::{Node, Running};
@@ -22,6 +22,8 @@ use crate::propose::Committed;
 pub const LEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a command of a cluster may take, in all: a leader without a majority answers nothing.
 pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often a leader that waits looks whether it still has a majority.
+const LOOK: Duration = Duration::from_millis(500);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(30);
 
@@ -48,7 +50,7 @@ impl Node {
             return Ok(committed.applied);
         }
         let command = match shows_twice {
-            true => change::once(Uuid::new_v4().as_bytes(), &command),
+            true => logged::once(Uuid::new_v4().as_bytes(), &command),
             false => command,
         };
         let deadline = begun + COMMIT_TIMEOUT;
@@ -81,10 +83,11 @@ impl Node {
         deadline: Instant,
     ) -> Result<Committed, Failure> {
         if leader.id == running.id {
-            let proposed = timeout_at(deadline, running.proposer.propose(command.clone())).await;
-            return match proposed {
-                Ok(answer) => answer.map_err(Failure::Again),
-                Err(_) => Err(Failure::Again("a majority of the members does not answer".to_owned())),
+            return tokio::select! {
+                answer = running.proposer.propose(command.clone()) => answer.map_err(Failure::Again),
+                () = without_majority(running, deadline) => {
+                    Err(Failure::Again("a majority of the members does not answer".to_owned()))
+                }
             };
         }
         let links = self.links().map_err(|error| Failure::Never(error.into()))?;
@@ -105,6 +108,19 @@ impl Node {
                 Err(Failure::Never(JournalError::Storage(error.to_string())))
             }
             Err(error) => Err(Failure::Again(error.to_string())),
+        }
+    }
+}
+
+/// Returns when this member, which leads, has not heard a majority for as long as a command waits for a leader; or by the
+/// deadline.
+async fn without_majority(running: &Running, deadline: Instant) {
+    let mut looks = interval(LOOK);
+    while Instant::now() < deadline {
+        looks.tick().await;
+        let quiet = running.raft.metrics().borrow().millis_since_quorum_ack;
+        if quiet.is_some_and(|quiet| u128::from(quiet) >= LEADER_TIMEOUT.as_millis()) {
+            return;
         }
     }
 }

@@ -28,6 +28,7 @@ use crate::error::{ConductorError, chain};
 use crate::identity::{Identity, Layout};
 use crate::list;
 use crate::log::{RaftLog, Shared};
+use crate::logged;
 use crate::network::Network;
 use crate::node::{Node, Running};
 use crate::propose::Proposer;
@@ -180,9 +181,15 @@ impl Conductor {
     /// thread of its own.
     ///
     /// # Errors
-    /// When the age is too small, this member has not applied all that is in its log, or something cannot be read or removed.
+    /// When the age is too small, this member hears no leader or has not applied all that is in its log, or something cannot be read or removed.
     pub async fn sweep_blobs(&self, older_than: Duration) -> Result<Swept, ConductorError> {
-        let logged = self.running()?.metrics().last_log_index;
+        let running = self.running()?;
+        if !self.has_leader(running) {
+            return Err(ConductorError::Sweep(
+                "this member hears no leader, and may lack commands that name some; try again later".into(),
+            ));
+        }
+        let logged = running.metrics().last_log_index;
         let blobs = self.node.blobs.clone();
         self.read(move |store| sweep::sweep(store, &blobs, older_than, logged)).await
     }
@@ -318,7 +325,7 @@ fn is_large(command: &Command) -> bool {
 #[async_trait]
 impl Journal for Conductor {
     async fn propose(&self, command: Command) -> Result<Applied, JournalError> {
-        let (large, shows_twice) = (is_large(&command), change::shows_twice(&command));
+        let (large, shows_twice) = (is_large(&command), logged::shows_twice(&command));
         for digest in change::blobs(&command) {
             self.node.check_blob(digest).await?;
         }
@@ -347,5 +354,30 @@ impl Journal for Conductor {
 
     async fn blob(&self, digest: &str) -> Result<Vec<u8>, JournalError> {
         self.node.blob(digest).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::raft::{Batch, COMMAND_FORMAT};
+
+    #[tokio::test]
+    async fn a_member_that_meets_a_newer_format_stops_and_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let conductor = Conductor::open(ConductorConfig::new(dir.path().join("data"), "a")).await.unwrap();
+        assert_eq!(conductor.obstacles(), Vec::<String>::new());
+        let raft = &conductor.running().unwrap().raft;
+        let newer = Batch { format: COMMAND_FORMAT + 1, changes: vec![Bytes::from_static(b"?")] };
+        raft.client_write(newer).await.unwrap_err();
+        let mut metrics = raft.metrics();
+        metrics.wait_for(|metrics| metrics.running_state.is_err()).await.unwrap();
+        let status = conductor.status().await.unwrap();
+        assert_eq!((status.role, status.has_leader), ("shutdown", false));
+        let text = status.obstacles.join(" ");
+        assert!(text.contains("this member has stopped") && text.contains("has format 2"), "{text}");
+        conductor.shutdown().await;
     }
 }

@@ -51,6 +51,12 @@ pub(crate) async fn run(node: Arc<Node>, links: Arc<Links>) {
         let quiet_since = links.contacts.leader().map_or(tried, |heard| heard.max(tried));
         let due = quiet_since + patience;
         if Instant::now() < due {
+            if node.stage() == Stage::Removed
+                && links.contacts.leader().is_some_and(|heard| heard == quiet_since)
+            {
+                // Whoever said so knew less than the leader, who was heard again.
+                node.set_stage(Stage::Member);
+            }
             tokio::select! {
                 () = sleep_until(due) => {}
                 changed = metrics.changed() => if changed.is_err() { return },

@@ -1,24 +1,33 @@
 //! The conductor: Raft, the state that it agrees on, and the engine's journal on top.
 //!
 //! What it is: the one place where commands become durable, ordered and final. [`Conductor`] implements the engine's
-//! [`Journal`](inquisitor_engine::journal::Journal) as a Raft cluster, of one member so far; a cluster of many is the same
-//! code with a transport in `network`, not a second path. What it is not: it runs no steps, knows no HTTP, and decides
-//! nothing by the clock: every time comes with a command.
+//! [`Journal`](inquisitor_engine::journal::Journal) as a member of a Raft cluster; one that is alone is a cluster of one, by
+//! the same code. What it is not: it runs no steps, knows no HTTP, and decides nothing by the clock: every time comes with a
+//! command.
 //!
 //! Only this crate knows openraft and redb; neither shows in its interface.
 //!
 //! # Where to start reading
+//! The state, the same on every member:
 //! - `apply`: what each command changes, and which are refused.
-//! - `change`, `facts`: commands as they lie in the log; `check`: which can be kept; `entry`: what the ledger says of them.
+//! - `change`, `facts`, `logged`: commands as they lie in the log; `check`: which can be kept; `entry`: what the ledger says.
 //! - `record`, `keys` and `rows`: the applied state's rows.
 //! - `state`: the state machine and when it is durable; `snapshot`: the state in one file.
 //! - `read`, `list`: one inquiry, the ledger, and lists; `registry`: tenants, keys and plugins in memory.
 //! - `blobs`, `sweep`: what is too large for the log, and which of it nothing names any more.
-//! - `log`, `log_writer`: the Raft log; `propose`: group commit.
-//! - `conductor`: opening, shutting down, and the journal.
+//! - `log`, `log_writer`: the Raft log.
+//!
+//! The cluster:
+//! - `conductor`: opening, shutting down, and the journal; `config`, `peers`: how it is set up; `node`: what the parts share.
+//! - `identity`, `claims`: who a member is; `forming`: how a new disk becomes one; `members`: joining, settling in, leaving.
+//! - `network`: the ways to others, and answering them.
+//! - `election`: when to stand for it; `duties`: what falls to a leader; `transfer`: handing over.
+//! - `commit`, `propose`: commands, on any member and in batches; `reads`: as new as the question; `fetch`: blobs between
+//!   members.
 //!
 //! # Files in the data directory
-//! `inquisitor-data` (whose directory it is, format), `raft-log.redb`, `state.redb` (applied state and the member's identity),
+//! `inquisitor-data` (whose directory it is, format), `raft-log.redb`, `state.redb` (applied state, the member's
+//! identity, and claims),
 //! `snapshots/`, `blobs/`.
 
 mod apply;
@@ -44,6 +53,7 @@ mod keys;
 mod list;
 mod log;
 mod log_writer;
+mod logged;
 mod members;
 mod network;
 mod node;

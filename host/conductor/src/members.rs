@@ -17,7 +17,7 @@ use openraft::ChangeMembers;
 use tokio::time::{Instant, sleep};
 
 use crate::config::CAUGHT_UP;
-use crate::error::ConductorError;
+use crate::error::{ConductorError, chain};
 use crate::identity::show_id;
 use crate::network::links::{Links, Question};
 use crate::network::wire::{self, ChangeReply, Join, JoinReply, MemberChange, Target};
@@ -81,7 +81,18 @@ pub(crate) async fn settle(node: Arc<Node>, links: Arc<Links>) {
     let mut is_ready = false;
     loop {
         match standing(&running.membership(), running.id, &links.address()) {
-            Standing::Settled => node.set_stage(Stage::Member),
+            Standing::Settled => {
+                node.set_stage(Stage::Member);
+                if std::mem::take(&mut is_ready)
+                    && let Err(error) = node.backfill(&links).await
+                {
+                    // What came to be named since the first time is on a majority of the old voters.
+                    tracing::warn!(
+                        error = chain(&error),
+                        "blobs may be missing; they are fetched when they are needed"
+                    );
+                }
+            }
             Standing::Stranger => node.set_stage(Stage::Removed),
             Standing::Unknown => {}
             Standing::Unsettled => {
@@ -306,7 +317,13 @@ impl Node {
             asked.map_err(|error| ConductorError::Consensus(error.to_string()))?
         };
         match reply {
-            ChangeReply::Done => Ok(()),
+            ChangeReply::Done => {
+                // So that whoever asked sees it here; it is done in any case. Metrics are told once Raft's loop has come
+                // round, which it has when it answers the next question.
+                let _ = self.linearize().await;
+                let _ = running.raft.with_raft_state(|_| ()).await;
+                Ok(())
+            }
             ChangeReply::NotLeader => {
                 Err(ConductorError::Consensus("the leader has changed; try again".to_owned()))
             }

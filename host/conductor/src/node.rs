@@ -184,7 +184,12 @@ impl Running {
     }
 
     pub(crate) fn leads(&self) -> bool {
-        self.raft.server_metrics().borrow().state == ServerState::Leader
+        self.has_stopped().is_none() && self.raft.server_metrics().borrow().state == ServerState::Leader
+    }
+
+    /// Why Raft has stopped, if it has.
+    pub(crate) fn has_stopped(&self) -> Option<String> {
+        self.raft.metrics().borrow().running_state.as_ref().err().map(ToString::to_string)
     }
 
     /// Who leads, as far as this member knows; it may be gone.

@@ -21,9 +21,9 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::apply::{Progress, apply};
-use crate::change::Logged;
 use crate::database::{Commit, Store};
 use crate::error::{ConductorError, state_error};
+use crate::logged::Logged;
 use crate::raft::{
     Answers, COMMAND_FORMAT, Entry, LogId, Snapshot, SnapshotMeta, StorageError, StoredMembership, TypeConfig,
 };

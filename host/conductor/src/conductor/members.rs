@@ -74,7 +74,8 @@ impl Conductor {
     pub(super) fn has_leader(&self, running: &Running) -> bool {
         let patience =
             self.node.links.as_ref().map_or(Duration::MAX, |links| 2 * links.config.election_timeout);
-        running.leader().is_some()
+        running.has_stopped().is_none()
+            && running.leader().is_some()
             && self.last_contact(running).is_some_and(|contact| u128::from(contact) <= patience.as_millis())
     }
 
@@ -88,7 +89,7 @@ impl Conductor {
     pub fn obstacles(&self) -> Vec<String> {
         let mut obstacles: Vec<String> = self.node.stage().obstacle().into_iter().collect();
         let Some(running) = self.node.running() else { return obstacles };
-        if let Err(error) = running.metrics().running_state {
+        if let Some(error) = running.has_stopped() {
             obstacles.push(format!("this member has stopped: {error}"));
         } else if self.node.stage() == Stage::Member && !self.has_leader(running) {
             obstacles.push(self.no_leader(running));

@@ -9,8 +9,8 @@ use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, InstallSnapsho
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::change::Logged;
 use crate::identity::show_id;
+use crate::logged::Logged;
 use crate::network::links::Links;
 use crate::network::wire::{self, SnapshotPiece, SnapshotReply};
 use crate::node::{Node, Running};

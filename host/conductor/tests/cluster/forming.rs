@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use inquisitor_conductor::Conductor;
+use inquisitor_conductor::{Conductor, ConductorConfig};
+use inquisitor_engine::journal::Journal;
 
 use crate::harness::*;
+use crate::support::*;
 
 fn waits_for(member: &Conductor, expected: &str) -> bool {
     member.obstacles().iter().any(|obstacle| obstacle.contains(expected))
@@ -108,6 +110,31 @@ async fn one_member_becomes_three_and_keeps_what_it_has() {
     cluster.agree().await;
     assert_eq!(cluster.status("b").await.cluster, first.cluster);
     assert!(cluster.has("c", "alone").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_was_alone_becomes_the_first_of_three() {
+    let mut cluster = Cluster::new(&THREE);
+    let config = ConductorConfig { cluster: None, ..cluster.config("a") };
+    let alone = Conductor::open(config).await.unwrap();
+    let manifest = alone.put_blob(b"manifest".to_vec()).await.unwrap();
+    done(&alone, submit("alone", &manifest, plan("n", 1))).await;
+    let before = alone.status().await.unwrap();
+    alone.shutdown().await;
+    for name in ["b", "a", "c"] {
+        cluster.start(name).await;
+    }
+    until("three voters", async || {
+        let members = cluster.status("a").await.members;
+        members.len() == 3 && members.iter().all(|one| one.voter && !one.address.is_empty())
+    })
+    .await;
+    cluster.formed().await;
+    cluster.agree().await;
+    let after = cluster.status("a").await;
+    assert_eq!((after.node_id, after.cluster), (before.node_id, before.cluster));
+    assert!(cluster.has("c", "alone").await);
+    assert!(cluster.member("b").sizes().await.unwrap().blobs == 1, "a voter holds what its state names");
 }
 
 #[tokio::test]
