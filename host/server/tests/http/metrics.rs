@@ -1,5 +1,7 @@
 //! What Prometheus reads.
 
+use std::collections::BTreeSet;
+
 use reqwest::Method;
 
 use crate::support::{Answer, Setup};
@@ -78,5 +80,42 @@ instruments:
         assert!(value.parse::<f64>().unwrap() > 0.0, "{name} {value}");
     }
     assert!(text.contains("inquisitor_build_info{"), "{text}");
+    assert_eq!(documented(), served(&text));
     host.stop().await;
+}
+
+/// Name, type and labels of the families that are served.
+fn served(text: &str) -> BTreeSet<String> {
+    let mut families = BTreeSet::new();
+    for line in text.lines() {
+        let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) else {
+            continue;
+        };
+        let is_sample = |line: &&str| {
+            let rest = line.strip_prefix(name).unwrap_or_default();
+            rest.starts_with('{') || rest.starts_with("_bucket{")
+        };
+        let labels = text.lines().find(is_sample).and_then(|line| line.split_once('{')?.1.split_once('}'));
+        let labels: BTreeSet<&str> = labels
+            .iter()
+            .flat_map(|(labels, _)| labels.split(','))
+            .filter_map(|pair| pair.split_once('=').map(|(label, _)| label))
+            .filter(|label| *label != "le")
+            .collect();
+        families.insert(format!("{name} {kind} {labels:?}"));
+    }
+    families
+}
+
+/// The same, as the documentation for people has it: a row of name, type, labels and meaning.
+fn documented() -> BTreeSet<String> {
+    let rows = include_str!("../../README.md").lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| `")?.split('|').map(str::trim);
+        let (name, kind, labels) = (cells.next()?.trim_end_matches('`'), cells.next()?, cells.next()?);
+        let is_metric = name.starts_with("inquisitor_") || name.starts_with("process_");
+        let labels: BTreeSet<&str> =
+            labels.split('`').filter(|part| part.contains(char::is_alphabetic)).collect();
+        is_metric.then(|| format!("{name} {kind} {labels:?}"))
+    });
+    rows.collect()
 }

@@ -44,6 +44,8 @@ pub(super) const SLICE: usize = 200;
 pub(super) const CONCLUDED: &str = "inquiry-concluded";
 /// Kind of the entry with which an inquiry is aborted.
 const ABORTED: &str = "inquiry-aborted";
+/// Kind of the entry that keeps what an attempt at a step brought.
+const RECORDED: &str = "step-recorded";
 /// Kind of the entry that keeps an interim finding.
 pub(super) const UPDATED: &str = "finding-updated";
 /// Time between comments that keep the connection alive.
@@ -72,6 +74,7 @@ pub(super) struct Body {
     outcome: Option<String>,
     #[serde(rename = "final")]
     is_final: Option<bool>,
+    /// Readings of an attempt; of a decision, how often it was made.
     count: Option<u64>,
     executor: Option<String>,
     verdict: Option<String>,
@@ -318,7 +321,7 @@ impl Follower {
 
 /// An entry with the names of the plan.
 fn durable(outline: Outline, names: &[(String, Option<String>)]) -> DurableEvent {
-    let Outline { index, time, body, .. } = outline;
+    let Outline { index, kind, time, body } = outline;
     let (step, instrument) = match body.step.and_then(|position| names.get(position)) {
         Some((step, instrument)) => (Some(step.clone()), instrument.clone()),
         None => (None, None),
@@ -334,7 +337,7 @@ fn durable(outline: Outline, names: &[(String, Option<String>)]) -> DurableEvent
         executor: body.executor,
         outcome: body.outcome,
         is_final: body.is_final,
-        readings: body.count,
+        readings: body.count.filter(|_| kind == RECORDED),
         verdict: body.verdict,
         finding: body.finding,
         reason: body.reason,
@@ -363,10 +366,12 @@ mod tests {
 
     #[test]
     fn an_entry_becomes_an_event_with_names() {
-        let bytes = br#"{"body":{"attempt":2,"count":3,"final":true,"outcome":"completed","round":0,"step":1,"record":"ab"},"index":9,"inquiry":"i","kind":"step-recorded","time":"t","v":1}"#;
+        let bytes = br#"{"body":{"attempt":2,"count":3,"final":true,"outcome":"readings","round":0,"step":1,"record":"ab"},"index":9,"inquiry":"i","kind":"step-recorded","time":"t","v":1}"#;
         let names = [("one".to_owned(), None), ("two".to_owned(), Some("probe".to_owned()))];
         let event = durable(serde_json::from_slice(bytes).unwrap(), &names);
-        insta::assert_snapshot!(serde_json::to_string(&event).unwrap(), @r#"{"index":9,"time":"t","step":"two","position":1,"instrument":"probe","round":0,"attempt":2,"outcome":"completed","final":true,"readings":3}"#);
+        insta::assert_snapshot!(serde_json::to_string(&event).unwrap(), @r#"{"index":9,"time":"t","step":"two","position":1,"instrument":"probe","round":0,"attempt":2,"outcome":"readings","final":true,"readings":3}"#);
+        let decision = br#"{"body":{"action":"inquiry.submit","allowed":true,"count":1},"index":9,"inquiry":"i","kind":"access-decided","time":"t","v":1}"#;
+        assert_eq!(durable(serde_json::from_slice(decision).unwrap(), &names).readings, None);
         let beyond = br#"{"body":{"step":7},"index":9,"inquiry":"i","kind":"step-leased","time":"t","v":1}"#;
         assert_eq!(durable(serde_json::from_slice(beyond).unwrap(), &names).step, None);
     }
