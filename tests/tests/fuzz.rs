@@ -91,7 +91,7 @@ fn post(server: &Server, body: &[u8]) -> u16 {
 fn upload() {
     let server = Server::start();
     let component = std::fs::read(plugin("echo")).unwrap();
-    let mut random = Random(0x5eed_0f_c0de);
+    let mut random = Random(0x5e_ed0f_c0de);
     let end = Instant::now() + duration(10);
     let (mut sent, mut taken) = (0_u32, 0_u32);
     while Instant::now() < end {

@@ -31,7 +31,9 @@ pub(crate) struct Guard {
 /// When the level is not a filter, the format in the configuration is unknown, or the collector's address is no URL.
 pub(crate) fn start(cli: &Cli, settings: &Settings) -> anyhow::Result<Guard> {
     let host = Host::of(&cli.command, settings);
-    let usual = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
+    // What is wrong with a host's certificate is told as the command's error.
+    let usual =
+        if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn,rustls_platform_verifier=off" };
     let level = cli.global.log_level.as_deref().or(settings.log_level.as_deref()).unwrap_or(usual);
     let events = filter(level).with_context(|| format!("log level `{level}`"))?;
     // Spans are let through whatever the level is: a warning must say to which inquiry it belongs.

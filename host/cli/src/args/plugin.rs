@@ -28,6 +28,8 @@ pub(crate) enum Plugin {
 }
 
 /// List the plugins that manifests may name: those on this machine, or a host's where a server or context is named.
+///
+/// A context that is merely in use is not meant here, since `run` and `validate` take the plugins of this machine.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -74,7 +74,12 @@ impl ClientError {
     pub(crate) fn of_transport(server: &str, error: &reqwest::Error) -> Self {
         let reason = root_cause(error);
         if !error.is_connect() {
-            return Self::Broken { server: server.to_owned(), reason };
+            let hint = if reason.contains("invalid HTTP version") {
+                "; where it speaks TLS, its address begins with https://"
+            } else {
+                ""
+            };
+            return Self::Broken { server: server.to_owned(), reason: reason + hint };
         }
         Self::Unreachable { server: server.to_owned(), hint: hint(&reason), reason }
     }
@@ -90,7 +95,9 @@ fn root_cause(error: &reqwest::Error) -> String {
 }
 
 fn hint(reason: &str) -> &'static str {
-    if reason.contains("UnknownIssuer") || reason.contains("certificate") {
+    if reason.contains("CaUsedAsEndEntity") {
+        "its certificate is marked as an authority's: the host needs one with CA:FALSE"
+    } else if reason.contains("UnknownIssuer") || reason.contains("certificate") {
         "--ca-file names the authority that signed its certificate"
     } else if reason.contains("InvalidContentType") || reason.contains("corrupt message") {
         "it does not speak TLS there: should the address begin with http://?"
