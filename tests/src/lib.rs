@@ -58,8 +58,23 @@ fn existing(path: PathBuf, command: &str) -> PathBuf {
 
 /// `inquisitor` with a home and no settings of the user who runs the tests. The cache of compiled code is shared between
 /// tests, as it is between runs of a user.
+///
+/// # Panics
+/// When it was not built.
 pub fn inquisitor() -> Command {
-    let mut command = Command::new(binary());
+    apart(&binary())
+}
+
+/// The same of the release binary, for benchmarks.
+///
+/// # Panics
+/// When it was not built.
+pub fn released() -> Command {
+    apart(&existing(target().join("release/inquisitor"), "cargo build --release -p inquisitor"))
+}
+
+fn apart(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
     command.current_dir(repository());
     for name in [
         "DATA_DIR",

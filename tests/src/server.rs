@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{Ended, inquisitor, plugin};
+use crate::{Ended, inquisitor, plugin, released};
 
 /// How long what must come may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -20,6 +20,7 @@ pub struct Server {
     child: Child,
     folder: tempfile::TempDir,
     url: String,
+    came_up: Duration,
 }
 
 impl Server {
@@ -46,7 +47,18 @@ impl Server {
     /// When it does not come up.
     pub fn from_plugins(plugins: &Path, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
-        Self::spawn(folder, plugins, options)
+        Self::spawn(inquisitor(), folder, plugins, options)
+    }
+
+    /// A host of the release binary with the shipped plugins, in a folder below this one: for benchmarks.
+    ///
+    /// # Panics
+    /// When it was not built or does not come up.
+    pub fn release(below: &Path, options: &[&str]) -> Self {
+        let folder =
+            tempfile::tempdir_in(below).unwrap_or_else(|error| panic!("no temporary folder: {error}"));
+        let echo = plugin("echo");
+        Self::spawn(released(), folder, echo.parent().unwrap_or(Path::new(".")), options)
     }
 
     /// A host with the shipped plugins, on a folder that one ran on before.
@@ -55,10 +67,10 @@ impl Server {
     /// When it does not come up.
     pub fn on(folder: tempfile::TempDir, options: &[&str]) -> Self {
         let echo = plugin("echo");
-        Self::spawn(folder, echo.parent().unwrap_or(Path::new(".")), options)
+        Self::spawn(inquisitor(), folder, echo.parent().unwrap_or(Path::new(".")), options)
     }
 
-    fn spawn(folder: tempfile::TempDir, plugins: &Path, options: &[&str]) -> Self {
+    fn spawn(mut command: Command, folder: tempfile::TempDir, plugins: &Path, options: &[&str]) -> Self {
         let address_file = folder.path().join("address");
         // One that ran here before left its own.
         let _ = std::fs::remove_file(&address_file);
@@ -67,7 +79,8 @@ impl Server {
             .append(true)
             .open(folder.path().join("log"))
             .unwrap_or_else(|error| panic!("no log: {error}"));
-        let child = inquisitor()
+        let began = Instant::now();
+        let child = command
             .args(["serve", "--http-listen", "127.0.0.1:0"])
             .arg("--data-dir")
             .arg(folder.path().join("data"))
@@ -82,12 +95,13 @@ impl Server {
             .stderr(log)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot run the binary: {error}"));
-        let mut server = Self { child, folder, url: String::new() };
+        let mut server = Self { child, folder, url: String::new(), came_up: Duration::ZERO };
         server.url = server.until("an address", || {
             let text = std::fs::read_to_string(&address_file).ok()?;
             Some(text.trim().to_owned())
         });
         server.until("a host that is ready", || server.get("/ready"));
+        server.came_up = began.elapsed();
         server
     }
 
@@ -121,16 +135,80 @@ impl Server {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
+    /// The time from its start until it was ready, give or take how often it was asked (20 ms).
+    pub fn came_up(&self) -> Duration {
+        self.came_up
+    }
+
     /// The body of what is answered with 200 to anybody.
     pub fn get(&self, path: &str) -> Option<String> {
+        String::from_utf8(self.exchange("GET", path, "", b"")?).ok()
+    }
+
+    /// The body of what the administrator is answered with a status of 2xx.
+    pub fn ask(&self, method: &str, path: &str, body: &[u8]) -> Option<Vec<u8>> {
+        self.exchange(method, path, &format!("X-Inquisitor-Key: {API_KEY}\r\n"), body)
+    }
+
+    fn exchange(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Option<Vec<u8>> {
         let address = self.url.strip_prefix("http://")?;
         let mut stream = TcpStream::connect(address).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        head.lines().next()?.contains(" 200").then(|| body.to_owned())
+        write!(stream, "{method} {path} HTTP/1.0\r\nHost: {address}\r\n{headers}").ok()?;
+        write!(stream, "Content-Length: {}\r\n\r\n", body.len()).ok()?;
+        stream.write_all(body).ok()?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).ok()?;
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+        let status = answer.split(|byte| *byte == b' ').nth(1)?;
+        let is_good = status.starts_with(b"2");
+        is_good.then(|| answer.split_off(end + 4))
+    }
+
+    /// Submit a manifest and wait until its inquiry has ended; its id.
+    ///
+    /// # Panics
+    /// When it is not taken in or does not end.
+    pub fn submit_and_finish(&self, manifest: &str) -> String {
+        let read = |body: Vec<u8>| serde_json::from_slice::<serde_json::Value>(&body).ok();
+        let submitted = self.ask("POST", "/v1/inquiries", manifest.as_bytes()).and_then(read);
+        let id = submitted.as_ref().and_then(|inquiry| inquiry["id"].as_str());
+        let id = id.unwrap_or_else(|| panic!("not taken in; the host's log:\n{}", self.log())).to_owned();
+        self.until("the inquiry's end", || {
+            let inquiry = self.ask("GET", &format!("/v1/inquiries/{id}"), b"").and_then(read)?;
+            (inquiry["status"] != "running").then_some(())
+        });
+        id
+    }
+
+    /// The sum of a metric's series as they are now.
+    ///
+    /// # Panics
+    /// When there is none of this name.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.get("/metrics").unwrap_or_default();
+        let values: Vec<f64> = text
+            .lines()
+            .filter(|line| {
+                line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ') || rest.starts_with('{'))
+            })
+            .filter_map(|line| line.rsplit(' ').next()?.parse().ok())
+            .collect();
+        assert!(!values.is_empty(), "there is no metric {name}");
+        values.iter().sum()
+    }
+
+    /// Memory of the host that is resident, in MiB.
+    ///
+    /// # Panics
+    /// Where the system does not tell (it is read from `/proc`).
+    pub fn resident_mib(&self) -> f64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let text =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read {path}: {error}"));
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+        kib.unwrap_or_else(|| panic!("no VmRSS in {path}")) / 1024.0
     }
 
     /// A command that asks this host with the administrator's key, and keeps its configuration in the host's folder.

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::plugins;
 use crate::process::{cargo, run};
+use crate::{peers, plugins};
 
 /// Run benchmarks. Each compares with a baseline in the same run; figures of different runs do not compare.
 #[derive(clap::Args)]
@@ -30,11 +30,20 @@ enum Part {
     Conductor,
     /// A csv file against the bare csv reader.
     Substrate,
+    /// The release binary under load over HTTP, against bare redb and bare axum; start and memory. Needs `wrk`.
+    Server,
 }
 
 impl Part {
-    const ALL: [Self; 6] =
-        [Self::Runtime, Self::Manifest, Self::Findings, Self::Ledger, Self::Conductor, Self::Substrate];
+    const ALL: [Self; 7] = [
+        Self::Runtime,
+        Self::Manifest,
+        Self::Findings,
+        Self::Ledger,
+        Self::Conductor,
+        Self::Substrate,
+        Self::Server,
+    ];
 
     /// The crate and its benchmark.
     fn target(self) -> (&'static str, &'static str) {
@@ -45,14 +54,19 @@ impl Part {
             Self::Ledger => ("inquisitor-ledger", "append"),
             Self::Conductor => ("inquisitor-conductor", "append"),
             Self::Substrate => ("inquisitor-substrate", "csv"),
+            Self::Server => ("inquisitor-tests", "server"),
         }
     }
 }
 
 pub(crate) fn run_benches(repository: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let parts = if arguments.parts.is_empty() { Part::ALL.to_vec() } else { arguments.parts.clone() };
-    if parts.contains(&Part::Runtime) {
+    if parts.contains(&Part::Runtime) || parts.contains(&Part::Server) {
         plugins::run(repository, &plugins::Arguments::default())?;
+    }
+    if parts.contains(&Part::Server) {
+        peers::debian(&peers::WRK)?;
+        run(cargo(repository).args(["build", "--release", "--package", "inquisitor"]))?;
     }
     for part in parts {
         let mut bench = cargo(repository);
