@@ -19,6 +19,7 @@ use inquisitor_engine::journal::{
 };
 use openraft::ServerState;
 use openraft::error::{InitializeError, RaftError};
+use tokio::time::timeout;
 
 use crate::blobs::Blobs;
 use crate::change::{self, Proposal};
@@ -42,6 +43,9 @@ use crate::sweep::{self, Swept};
 /// How long opening waits for a member that is alone to lead and to apply what is in its log. Only damage or a disk that hangs
 /// take longer: at most a few thousand batches are applied again.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long stopping waits for commands that were taken in.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Steps from which a plan is encoded on a thread that may block: about a millisecond of work.
 const LARGE_PLAN: usize = 250;
@@ -150,7 +154,10 @@ impl Conductor {
     /// that the directory can be opened again.
     pub async fn shutdown(&self) {
         if let Some(running) = self.node.running() {
-            running.proposer.stop().await;
+            // Where there is no majority there is no answer; Raft's end is one.
+            if timeout(STOP_TIMEOUT, running.proposer.stop()).await.is_err() {
+                tracing::warn!("commands that wait for a majority are broken off");
+            }
             if self.cluster.is_some() {
                 cluster::take_leave(&self.node, running).await;
             }

@@ -81,6 +81,21 @@ pub(crate) async fn run(node: Arc<Node>, links: Arc<Links>) {
     }
 }
 
+/// Stands for election as soon as a majority would have this member: its leader wants it and has fallen silent.
+pub(crate) async fn stand_soon(node: Arc<Node>, links: Arc<Links>) {
+    let timeout = links.config.election_timeout;
+    let Some(running) = node.running() else { return };
+    let begun = Instant::now();
+    while begun.elapsed() < 2 * timeout && !running.leads() {
+        if would_win(running, &links).await == Some(true) {
+            // An error says that Raft has stopped.
+            let _ = running.raft.trigger().elect().await;
+            return;
+        }
+        sleep(timeout / 50).await;
+    }
+}
+
 /// Asks the other voters; none where they say that this member was removed.
 async fn would_win(running: &Running, links: &Links) -> Option<bool> {
     let membership = running.membership();

@@ -3,7 +3,8 @@
 //! openraft has no way to do this but to let the successor stand for election, and members refuse to vote for anybody within
 //! an election timeout of hearing their leader. The leader itself has heard none since it was elected, so where its vote and
 //! the successor's own are a majority, as among three, the change takes two round trips. In larger clusters the leader falls
-//! silent first, until the others are free to vote. Meanwhile nothing is proposed: the successor must have the whole log.
+//! silent, and the successor stands as soon as the others are free to vote, which is before they would stand themselves.
+//! Meanwhile nothing is proposed: the successor must have the whole log.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::node::{Node, Running};
 
 /// How long a hand-over may take.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// By how much others have certainly stopped to trust the leader.
+/// By how much the leader has certainly ceased to refuse others.
 const MARGIN: Duration = Duration::from_millis(20);
 /// Voters among whom the leader and its successor are a majority.
 const SMALL_CLUSTER: usize = 3;
@@ -27,8 +28,11 @@ pub(crate) async fn transfer(node: &Node, running: &Running, to: Option<&str>) -
     let links = node.links().map_err(|error| error.to_string())?;
     let _changing = node.changing_members.lock().await;
     let target = successor(running, to)?;
-    let _held = running.proposer.hold().await;
-    let handed_over = timeout(DEADLINE, hand_over(links, running, &target)).await;
+    let handed_over = timeout(DEADLINE, async {
+        let _held = running.proposer.hold().await;
+        hand_over(links, running, &target).await
+    });
+    let handed_over = handed_over.await;
     running.raft.runtime_config().heartbeat(true);
     handed_over.unwrap_or_else(|_| Err(format!("{target} did not come to lead within {DEADLINE:?}")))
 }
@@ -55,15 +59,18 @@ async fn hand_over(links: &Links, running: &Running, target: &Target) -> Result<
         metrics.state != ServerState::Leader || matched.map(|id| id.index) >= metrics.last_log_index
     });
     caught_up.await.map_err(stopped)?;
-    let elected = running.raft.with_raft_state(openraft::RaftState::vote_last_modified).await;
-    let elected = elected.map_err(|error| error.to_string())?;
-    let left = elected.map_or(Duration::ZERO, |elected| (timeout + MARGIN).saturating_sub(elected.elapsed()));
-    sleep(left).await;
-    if running.membership().voter_ids().count() > SMALL_CLUSTER {
+    let at_once = running.membership().voter_ids().count() <= SMALL_CLUSTER;
+    if at_once {
+        let elected = running.raft.with_raft_state(openraft::RaftState::vote_last_modified).await;
+        let elected = elected.map_err(|error| error.to_string())?;
+        let left =
+            elected.map_or(Duration::ZERO, |elected| (timeout + MARGIN).saturating_sub(elected.elapsed()));
+        sleep(left).await;
+    } else {
         running.raft.runtime_config().heartbeat(false);
-        sleep(timeout + MARGIN).await;
     }
-    let question = Question::new(wire::ELECT, &(), timeout);
+    let elect = wire::Elect { at_once };
+    let question = Question::new(wire::ELECT, &elect, timeout);
     let told = links.ask::<()>(running.id, target, Class::Consensus, &question).await;
     told.map_err(|error| error.to_string())?;
     let led =

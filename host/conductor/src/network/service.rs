@@ -53,7 +53,15 @@ impl Service {
             wire::PRE_VOTE => encode(&crate::election::answer(running, &self.links, from, &message(rest)?)),
             wire::SNAPSHOT => self.snapshot(running, rest).await,
             wire::ELECT => {
-                running.raft.trigger().elect().await.map_err(|error| failed(&error))?;
+                if running.leader().is_some_and(|leader| leader.id != from) {
+                    return Err(Response::refuse(Refusal::Invalid, "only the leader hands leadership over"));
+                }
+                let elect: wire::Elect = message(rest)?;
+                if elect.at_once {
+                    running.raft.trigger().elect().await.map_err(|error| failed(&error))?;
+                } else {
+                    tokio::spawn(crate::election::stand_soon(self.node.clone(), self.links.clone()));
+                }
                 encode(&())
             }
             wire::PROPOSE => {

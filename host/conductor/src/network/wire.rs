@@ -123,6 +123,13 @@ pub(crate) enum JoinReply {
     Refused(String),
 }
 
+/// The leader wants the asked member to lead in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Elect {
+    /// Whether it stands for election at once, or as soon as a majority would have it.
+    pub(crate) at_once: bool,
+}
+
 /// A change of the membership, forwarded to the leader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum MemberChange {

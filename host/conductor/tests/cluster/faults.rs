@@ -137,6 +137,26 @@ async fn a_leader_that_is_cut_off_acknowledges_nothing_and_follows_when_it_is_ba
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_without_a_majority_stops_all_the_same() {
+    let mut cluster = Cluster::three().await;
+    let old = cluster.leader().await;
+    let manifest = cluster.member(&old).put_blob(b"manifest".to_vec()).await.unwrap();
+    cluster.net.isolate(&old, &THREE, true);
+    let member = cluster.members[&old].clone();
+    let asked = tokio::spawn(async move { member.propose(submit("lost", &manifest, plan("n", 1))).await });
+    until("it is in its log", async || {
+        let status = cluster.status(&old).await;
+        status.last_log_index > status.applied_index
+    })
+    .await;
+    cluster.shutdown(&old).await;
+    let answer = soon("an answer", asked).await.unwrap();
+    assert!(matches!(answer, Err(JournalError::Unavailable(_))), "{answer:?}");
+    let next = cluster.leader().await;
+    cluster.submit(&next, "next").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_that_comes_back_does_not_disturb_the_leader() {
     let cluster = Cluster::three().await;
     let (leader, away) = (cluster.leader().await, cluster.follower().await);

@@ -31,6 +31,25 @@ async fn leadership_goes_where_it_is_sent_and_a_leader_that_stops_hands_it_over(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn among_five_leadership_is_handed_over_as_well() {
+    let names = ["a", "b", "c", "d", "e"];
+    let mut cluster = Cluster::new(&names);
+    for name in names {
+        cluster.start(name).await;
+    }
+    cluster.formed().await;
+    let new = cluster.follower().await;
+    let leader = cluster.leader().await;
+    cluster.member(&leader).transfer_leader(Some(&new)).await.unwrap();
+    assert_eq!(cluster.leader().await, new);
+    // Two of five may go.
+    for name in cluster.others(&new).into_iter().take(2) {
+        cluster.kill(&name);
+    }
+    cluster.submit(&new, "q").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_is_added_by_starting_it_and_removed_by_name() {
     let mut cluster = Cluster::three().await;
     cluster.submit("a", "q").await;
