@@ -2,6 +2,7 @@
 //!
 //! The tests need what `cargo xtask plugins` and `cargo build -p inquisitor` make; where it is missing they fail and say so.
 
+pub mod cluster;
 pub mod server;
 
 pub use server::Server;
@@ -103,6 +104,7 @@ fn apart(binary: &Path) -> Command {
 }
 
 /// What a finished command left.
+#[derive(Debug)]
 pub struct Ended {
     /// Exit code; -1 if a signal ended it.
     pub code: i32,

@@ -142,27 +142,18 @@ impl Server {
 
     /// The body of what is answered with 200 to anybody.
     pub fn get(&self, path: &str) -> Option<String> {
-        String::from_utf8(self.exchange("GET", path, "", b"")?).ok()
+        get(self.url.strip_prefix("http://")?, path)
     }
 
     /// The body of what the administrator is answered with a status of 2xx.
     pub fn ask(&self, method: &str, path: &str, body: &[u8]) -> Option<Vec<u8>> {
-        self.exchange(method, path, &format!("X-Inquisitor-Key: {API_KEY}\r\n"), body)
-    }
-
-    fn exchange(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Option<Vec<u8>> {
-        let address = self.url.strip_prefix("http://")?;
-        let mut stream = TcpStream::connect(address).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        write!(stream, "{method} {path} HTTP/1.0\r\nHost: {address}\r\n{headers}").ok()?;
-        write!(stream, "Content-Length: {}\r\n\r\n", body.len()).ok()?;
-        stream.write_all(body).ok()?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).ok()?;
-        let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
-        let status = answer.split(|byte| *byte == b' ').nth(1)?;
-        let is_good = status.starts_with(b"2");
-        is_good.then(|| answer.split_off(end + 4))
+        exchange(
+            self.url.strip_prefix("http://")?,
+            method,
+            path,
+            &format!("X-Inquisitor-Key: {API_KEY}\r\n"),
+            body,
+        )
     }
 
     /// Submit a manifest and wait until its inquiry has ended; its id.
@@ -264,6 +255,25 @@ impl Server {
         std::fs::write(&path, text).unwrap_or_else(|error| panic!("cannot write {name}: {error}"));
         path
     }
+}
+
+/// The body of what the host at this address answers with 200 to anybody.
+pub fn get(address: &str, path: &str) -> Option<String> {
+    String::from_utf8(exchange(address, "GET", path, "", b"")?).ok()
+}
+
+fn exchange(address: &str, method: &str, path: &str, headers: &str, body: &[u8]) -> Option<Vec<u8>> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    write!(stream, "{method} {path} HTTP/1.0\r\nHost: {address}\r\n{headers}").ok()?;
+    write!(stream, "Content-Length: {}\r\n\r\n", body.len()).ok()?;
+    stream.write_all(body).ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let status = answer.split(|byte| *byte == b' ').nth(1)?;
+    let is_good = status.starts_with(b"2");
+    is_good.then(|| answer.split_off(end + 4))
 }
 
 /// What a command left.

@@ -119,9 +119,17 @@ pub(crate) async fn existing_conductor(data_dir: &Path) -> anyhow::Result<Arc<Co
 ///
 /// # Errors
 /// As for [`open`].
-pub(crate) async fn conductor(data_dir: &Path, member: &str) -> anyhow::Result<Arc<Conductor>> {
-    let conductor = Conductor::open(ConductorConfig::new(data_dir, member))
-        .await
-        .with_context(|| format!("cannot open the data directory {}", data_dir.display()))?;
+async fn conductor(data_dir: &Path, member: &str) -> anyhow::Result<Arc<Conductor>> {
+    member_of(ConductorConfig::new(data_dir, member)).await
+}
+
+/// Open the state of a member, alone or in its cluster.
+///
+/// # Errors
+/// As for [`open`], and when the address for other members cannot be listened on.
+pub(crate) async fn member_of(config: ConductorConfig) -> anyhow::Result<Arc<Conductor>> {
+    let shown = config.data_dir.display().to_string();
+    let conductor =
+        Conductor::open(config).await.with_context(|| format!("cannot open the data directory {shown}"))?;
     Ok(Arc::new(conductor))
 }

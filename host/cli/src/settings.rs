@@ -40,6 +40,20 @@ pub(crate) struct Settings {
     pub(crate) substrate_dir: Option<PathBuf>,
     /// `--raft-node-id` of `serve`.
     pub(crate) raft_node_id: Option<String>,
+    /// `--raft-peers` of `serve`.
+    pub(crate) raft_peers: Option<String>,
+    /// `--raft-listen` of `serve`.
+    pub(crate) raft_listen: Option<SocketAddr>,
+    /// `--cluster-secret` of `serve`.
+    pub(crate) cluster_secret: Option<Secret>,
+    /// `--cluster-secret-file` of `serve`.
+    pub(crate) cluster_secret_file: Option<PathBuf>,
+    /// `--raft-tls-ca` of `serve`.
+    pub(crate) raft_tls_ca: Option<PathBuf>,
+    /// `--raft-tls-cert` of `serve`.
+    pub(crate) raft_tls_cert: Option<PathBuf>,
+    /// `--raft-tls-key` of `serve`.
+    pub(crate) raft_tls_key: Option<PathBuf>,
     /// `--pod-name` of `serve`.
     pub(crate) pod_name: Option<String>,
     /// `--pod-namespace` of `serve`.

@@ -16,6 +16,7 @@ mod declared;
 mod error;
 mod gate;
 mod hub;
+mod leadership;
 mod listen;
 mod metrics;
 mod problem;

@@ -71,7 +71,10 @@ impl Readiness {
             }
             Stage::Stopping => reasons.push("stopping".to_owned()),
         }
+        reasons.extend(conductor.obstacles());
+        // What stands in the way says more than that nothing could be committed.
         if stage != Stage::Stopping
+            && reasons.is_empty()
             && let Err(reason) = self.can_commit(conductor).await
         {
             reasons.push(reason);

@@ -29,7 +29,7 @@ use crate::hub::Hub;
 use crate::listen::{self, Tls};
 use crate::metrics::Metrics;
 use crate::ready::Readiness;
-use crate::{api, declared};
+use crate::{api, declared, leadership};
 
 /// How often blobs that nothing names are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
@@ -202,7 +202,7 @@ impl Host {
                 sync_plugins(&following).await;
             }
         });
-        app.dispatcher.start();
+        self.spawn(leadership::follow(app.clone()));
         if let Some(task) = declared::start(app, self.ended.clone()) {
             self.tasks.spawn(task);
         }

@@ -371,4 +371,26 @@ pub(crate) struct RaftArgs {
 pub(crate) enum RaftCommand {
     /// What this member knows of itself and of the others.
     Status,
+    /// The members, as this one sees them.
+    Members,
+    /// Hand leadership over. Without a name, the host that is asked does so if it leads, and nothing happens if it does not.
+    #[command(
+        after_help = "Before a host is stopped:\n  inquisitor --server http://127.0.0.1:8000 raft transfer-leader --wait 20s"
+    )]
+    TransferLeader {
+        /// The member that is to lead.
+        #[arg(long, value_name = "NAME")]
+        to: Option<String>,
+        /// How long it may take.
+        #[arg(long, value_name = "DURATION", default_value = "10s")]
+        wait: Period,
+    },
+    /// Remove a member, whether or not it lives. What only it held is lost with it. To add one, start it with RAFT_PEERS that
+    /// name others.
+    Remove {
+        /// Name of the member.
+        name: String,
+    },
+    /// Have this host make a snapshot, after which it purges its log.
+    Snapshot,
 }

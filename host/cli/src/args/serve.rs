@@ -46,6 +46,42 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "NAME", env = "RAFT_NODE_ID")]
     pub(crate) raft_node_id: Option<String>,
 
+    /// All members of the cluster, this one included: `host:port` whose first label is the member's name, or `name=host:port`,
+    /// separated by commas. [default: this host is alone]
+    #[arg(long, value_name = "LIST", env = "RAFT_PEERS", help_heading = "Cluster")]
+    pub(crate) raft_peers: Option<String>,
+
+    /// Address for the other members. [default: 0.0.0.0:4321]
+    #[arg(long, value_name = "ADDRESS", env = "RAFT_LISTEN", help_heading = "Cluster")]
+    pub(crate) raft_listen: Option<SocketAddr>,
+
+    /// What members prove themselves with, the same on all; at least 16 characters.
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "CLUSTER_SECRET",
+        hide_env_values = true,
+        conflicts_with = "cluster_secret_file",
+        help_heading = "Cluster"
+    )]
+    pub(crate) cluster_secret: Option<Secret>,
+
+    /// File with what members prove themselves with.
+    #[arg(long, value_name = "FILE", env = "CLUSTER_SECRET_FILE", value_hint = ValueHint::FilePath, help_heading = "Cluster")]
+    pub(crate) cluster_secret_file: Option<PathBuf>,
+
+    /// Authorities that sign members' certificates, PEM; in place of a secret.
+    #[arg(long, value_name = "FILE", env = "RAFT_TLS_CA", value_hint = ValueHint::FilePath, help_heading = "Cluster")]
+    pub(crate) raft_tls_ca: Option<PathBuf>,
+
+    /// This member's certificate, with its name as a DNS name, PEM.
+    #[arg(long, value_name = "FILE", env = "RAFT_TLS_CERT", value_hint = ValueHint::FilePath, help_heading = "Cluster")]
+    pub(crate) raft_tls_cert: Option<PathBuf>,
+
+    /// Private key of this member's certificate, PEM.
+    #[arg(long, value_name = "FILE", env = "RAFT_TLS_KEY", value_hint = ValueHint::FilePath, help_heading = "Cluster")]
+    pub(crate) raft_tls_key: Option<PathBuf>,
+
     /// Name of the pod that this host runs in.
     #[arg(long, value_name = "NAME", env = "POD_NAME", hide_short_help = true)]
     pub(crate) pod_name: Option<String>,

@@ -6,6 +6,7 @@ mod inquiry;
 mod key;
 mod ledger;
 mod plugin;
+mod raft;
 mod run;
 mod schema;
 mod serve;
@@ -41,7 +42,7 @@ pub(crate) fn run(cli: &Cli, settings: &Settings) -> anyhow::Result<ExitCode> {
         Command::Tenant(args) => block_on(tenant::run(global, settings, args))?,
         Command::Key(args) => block_on(key::run(global, settings, args))?,
         Command::Status(args) => block_on(status::run(global, settings, args))?,
-        Command::Raft(args) => block_on(status::raft(global, settings, args))?,
+        Command::Raft(args) => block_on(raft::run(global, settings, args))?,
         Command::Context(command) => context::run(global, settings, command),
         Command::Completions { shell } => completions::run(*shell),
     }

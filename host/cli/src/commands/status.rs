@@ -1,12 +1,13 @@
-//! `inquisitor status` and `inquisitor raft status`.
+//! `inquisitor status`.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use inquisitor_server::api::ops::{HostStatus, Raft};
+use inquisitor_server::api::ops::HostStatus;
+use inquisitor_server::api::raft::Raft;
 
 use crate::args::Global;
-use crate::args::client::{RaftArgs, RaftCommand, StatusArgs};
+use crate::args::client::StatusArgs;
 use crate::client::Client;
 use crate::quantity::Period;
 use crate::settings::Settings;
@@ -20,14 +21,6 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &StatusArgs)
     print::result(global.output, &answer.value, || Ok(shown(client.server(), &status)))?;
     let ready = status.ready.reasons.is_empty();
     Ok(if ready { ExitCode::SUCCESS } else { ExitCode::from(exit::ERROR) })
-}
-
-pub(crate) async fn raft(global: &Global, settings: &Settings, args: &RaftArgs) -> anyhow::Result<ExitCode> {
-    let RaftCommand::Status = args.command;
-    let client = Client::new(&args.remote, settings)?;
-    let answer = client.get(&["raft", "status"], &[]).await?;
-    print::result(global.output, &answer.value, || Ok(of_member(&answer.typed()?)))?;
-    Ok(ExitCode::SUCCESS)
 }
 
 fn shown(server: &str, status: &HostStatus) -> String {
@@ -73,21 +66,4 @@ fn shown(server: &str, status: &HostStatus) -> String {
 fn member(raft: &Raft) -> String {
     let leader = raft.leader.as_deref().unwrap_or("nobody");
     format!("{} is {}, term {}, led by {leader}", raft.name, raft.role, raft.term)
-}
-
-fn of_member(raft: &Raft) -> String {
-    let index = |index: Option<u64>| index.map(|index| index.to_string()).unwrap_or_default();
-    fields(&[
-        ("member", raft.name.clone()),
-        ("node id", raft.node_id.clone()),
-        ("cluster", raft.cluster.clone()),
-        ("role", raft.role.clone()),
-        ("term", raft.term.to_string()),
-        ("leader", raft.leader.clone().unwrap_or_else(|| "nobody".to_owned())),
-        ("last log", index(raft.last_log_index)),
-        ("applied", index(raft.applied_index)),
-        ("snapshot", index(raft.snapshot_index)),
-        ("purged", index(raft.purged_index)),
-        ("state hash", raft.state_hash.clone()),
-    ])
 }

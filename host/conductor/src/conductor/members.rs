@@ -79,6 +79,11 @@ impl Conductor {
             && self.last_contact(running).is_some_and(|contact| u128::from(contact) <= patience.as_millis())
     }
 
+    /// Whether this member is a cluster of its own, that nobody else can join.
+    pub fn is_alone(&self) -> bool {
+        self.node.links.is_none()
+    }
+
     /// Whether this member leads; changes with it. For what only one member at a time should do, such as driving inquiries:
     /// two may believe so for a moment, and what the one that does not proposes is refused by its tokens.
     pub fn leads(&self) -> watch::Receiver<bool> {

@@ -4,6 +4,7 @@
 //! that no route is served and not described. `extract`, `json`, `page` and `shared` are what handlers share.
 
 pub mod artifacts;
+mod consistency;
 pub mod events;
 pub(crate) mod extract;
 pub mod inquiries;
@@ -18,6 +19,7 @@ pub mod page;
 pub mod plugins;
 pub mod policy;
 mod problems;
+pub mod raft;
 pub mod readings;
 pub mod roles;
 mod shared;
@@ -55,17 +57,19 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .merge(keys::routes())
         .merge(roles::routes())
         .merge(ops::routes())
+        .merge(raft::routes())
 }
 
 /// What is answered to everybody.
 fn open() -> OpenApiRouter<Arc<App>> {
-    ops::open_routes().merge(metrics::scrape::routes())
+    ops::open_routes().merge(raft::open_routes()).merge(metrics::scrape::routes())
 }
 
 /// Everything that the host answers, with what stands around it.
 pub(crate) fn service(app: Arc<App>) -> Router {
     // Outwards from the handlers: a stranger must not take one of the places of those who work.
     let guarded = guarded()
+        .route_layer(from_fn_with_state(app.clone(), consistency::enforce))
         .route_layer(from_fn_with_state(app.clone(), listen::bounded))
         .route_layer(from_fn_with_state(app.clone(), gate::enter));
     let (router, _) = guarded.merge(open()).split_for_parts();
@@ -107,6 +111,10 @@ fn describe() -> OpenApi {
             // The handlers' own names would be the same in several files.
             if let Some(operation) = operation {
                 operation.operation_id = Some(operation_id(method, path));
+                // What stands outside of `/v1` speaks of this member alone.
+                if method == "get" && path.starts_with("/v1/") && !path.ends_with("openapi.json") {
+                    consistency::describe(operation);
+                }
             }
         }
     }

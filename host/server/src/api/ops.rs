@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode, header};
-use inquisitor_conductor::RaftStatus;
 use inquisitor_engine::journal::Journal as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,6 +13,7 @@ use utoipa_axum::routes;
 
 use super::extract::{NoQuery, has_already};
 use super::problems::Usual;
+use super::raft::{self, Raft};
 use crate::app::App;
 use crate::gate::{Action, Principal};
 use crate::problem::Problem;
@@ -23,7 +23,6 @@ pub(super) fn open_routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(health))
         .routes(routes!(ready))
-        .routes(routes!(raft_status))
         .routes(routes!(openapi))
         .routes(routes!(openapi_v1))
 }
@@ -48,53 +47,6 @@ pub struct Ready {
     pub status: String,
     /// What is missing.
     pub reasons: Vec<String>,
-}
-
-/// What a member says of consensus.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Raft {
-    /// Name of the member.
-    pub name: String,
-    /// Id in the cluster, 16 hexadecimal digits.
-    pub node_id: String,
-    /// The cluster's id.
-    pub cluster: String,
-    /// `leader`, `follower`, `candidate`, `learner` or `shutdown`.
-    #[schema(example = "leader")]
-    pub role: String,
-    /// The current term.
-    pub term: u64,
-    /// Id of the leader, where one is known.
-    pub leader: Option<String>,
-    /// Index of the last entry of the log.
-    pub last_log_index: Option<u64>,
-    /// Index of the last entry applied.
-    pub applied_index: Option<u64>,
-    /// Index of the last entry in the last snapshot.
-    pub snapshot_index: Option<u64>,
-    /// Index of the last entry purged.
-    pub purged_index: Option<u64>,
-    /// Hash over everything ever written to the state up to `applied_index`: two members with equal indexes and different
-    /// hashes have drifted apart.
-    pub state_hash: String,
-}
-
-impl From<RaftStatus> for Raft {
-    fn from(status: RaftStatus) -> Self {
-        Self {
-            name: status.name,
-            node_id: status.node_id,
-            cluster: status.cluster,
-            role: status.role.to_owned(),
-            term: status.term,
-            leader: status.leader,
-            last_log_index: status.last_log_index,
-            applied_index: status.applied_index,
-            snapshot_index: status.snapshot_index,
-            purged_index: status.purged_index,
-            state_hash: status.state_hash,
-        }
-    }
 }
 
 /// The host at a glance.
@@ -202,22 +154,6 @@ async fn readiness(app: &App) -> Ready {
     Ready { status: status.to_owned(), reasons }
 }
 
-/// Say how the cluster stands, as this member sees it.
-#[utoipa::path(
-    get, path = "/raft/status", tag = "host", security(()),
-    responses(
-        (status = 200, description = "What this member says of consensus.", body = Raft),
-        (status = 500, description = "A defect of this host.", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-async fn raft_status(State(app): State<Arc<App>>) -> Result<axum::Json<Raft>, Problem> {
-    raft(&app).await.map(axum::Json)
-}
-
-async fn raft(app: &App) -> Result<Raft, Problem> {
-    app.conductor.status().await.map(Raft::from).map_err(|error| Problem::internal(&error))
-}
-
 /// Show the host at a glance.
 ///
 /// For keys above tenants.
@@ -238,7 +174,7 @@ async fn status(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_seconds: app.started.elapsed().as_secs(),
         ready: readiness(&app).await,
-        raft: raft(&app).await?,
+        raft: raft::of(&app).await?,
         ledger: LedgerHead { size: checkpoint.size, root: checkpoint.root },
         inquiries: InquiryCounts {
             total: sizes.inquiries,

@@ -20,17 +20,19 @@ pub(crate) enum Action {
     KeyManage,
     /// Status of the host and of the cluster.
     HostRead,
+    /// Members of the cluster, leadership, snapshots.
+    HostManage,
 }
 
 use Action::{
-    HostRead, InquiryCancel, InquiryRead, InquirySubmit, InquiryValidate, KeyManage, KeyRead, LedgerRead,
-    ManifestRead, PluginRead, PluginRemove, PluginUpload, TenantManage, TenantRead,
+    HostManage, HostRead, InquiryCancel, InquiryRead, InquirySubmit, InquiryValidate, KeyManage, KeyRead,
+    LedgerRead, ManifestRead, PluginRead, PluginRemove, PluginUpload, TenantManage, TenantRead,
 };
 use Role::{Admin, Auditor, Author, Operator, Submitter};
 
 impl Action {
     /// All of them.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         PluginRead,
         PluginUpload,
         PluginRemove,
@@ -45,6 +47,7 @@ impl Action {
         KeyRead,
         KeyManage,
         HostRead,
+        HostManage,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -63,6 +66,7 @@ impl Action {
             KeyRead => "key.read",
             KeyManage => "key.manage",
             HostRead => "host.read",
+            HostManage => "host.manage",
         }
     }
 
@@ -79,12 +83,22 @@ impl Action {
             TenantRead | KeyRead => &[Admin, Auditor],
             TenantManage | KeyManage => &[Admin],
             HostRead => &[Admin, Operator, Auditor],
+            HostManage => &[Admin, Operator],
         }
     }
 
     /// Whether it changes something, so that being allowed is a decision for the ledger too.
     pub(crate) fn changes(self) -> bool {
-        matches!(self, PluginUpload | PluginRemove | InquirySubmit | InquiryCancel | TenantManage | KeyManage)
+        matches!(
+            self,
+            PluginUpload
+                | PluginRemove
+                | InquirySubmit
+                | InquiryCancel
+                | TenantManage
+                | KeyManage
+                | HostManage
+        )
     }
 
     /// Whether it is about the host as a whole, so that no key of a single tenant may.

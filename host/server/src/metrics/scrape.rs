@@ -21,6 +21,7 @@ pub(super) struct Gauges {
     last_log_index: IntGauge,
     applied_index: IntGauge,
     snapshot_index: IntGauge,
+    peer_lag: IntGaugeVec,
     running: IntGauge,
     queued: IntGauge,
     continuous: IntGauge,
@@ -58,6 +59,11 @@ impl Gauges {
                 "inquisitor_raft_snapshot_index",
                 "Index of the last entry in this member's last snapshot; 0 before the first.",
             )?,
+            peer_lag: add.gauges(
+                "inquisitor_raft_peer_lag_entries",
+                "Entries of the log that a member is not known to hold; on the leader alone.",
+                &["peer"],
+            )?,
             running: add.gauge(
                 "inquisitor_inquiries_running",
                 "Inquiries that run once and are being driven here.",
@@ -87,11 +93,18 @@ impl Gauges {
         match app.conductor.status().await {
             Ok(status) => {
                 self.leader.set(i64::from(status.role == "leader"));
-                self.has_leader.set(i64::from(status.leader.is_some()));
+                self.has_leader.set(i64::from(status.has_leader));
                 self.term.set(gauge(status.term));
                 self.last_log_index.set(gauge(status.last_log_index.unwrap_or(0)));
                 self.applied_index.set(gauge(status.applied_index.unwrap_or(0)));
                 self.snapshot_index.set(gauge(status.snapshot_index.unwrap_or(0)));
+                // Members come and go, and only a leader knows how far the others are.
+                self.peer_lag.reset();
+                for member in status.members.iter().filter(|member| member.name != status.name) {
+                    if let Some(lag) = member.lag {
+                        self.peer_lag.with_label_values(&[&member.name]).set(gauge(lag));
+                    }
+                }
             }
             Err(error) => {
                 // A member that cannot say that it leads does not.

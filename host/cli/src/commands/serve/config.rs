@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
+use inquisitor_conductor::{CertificatePaths, ClusterConfig, ConductorConfig, Credentials, PeerList};
 use inquisitor_server::{ServerConfig, TlsFiles};
 
 use crate::args::serve::Serve;
@@ -14,6 +15,8 @@ use crate::settings::{self, Settings};
 
 /// The usual port.
 const PORT: u16 = 8000;
+/// The usual port of members.
+const RAFT_PORT: u16 = 4321;
 
 /// What is known without having been said.
 pub(super) struct Surroundings {
@@ -58,6 +61,16 @@ pub(super) fn effective(
     if api_key.is_some() && api_key_file.is_some() {
         bail!("the configuration has both api-key and api-key-file; leave one out");
     }
+    let (cluster_secret, cluster_secret_file) = match (&args.cluster_secret, &args.cluster_secret_file) {
+        (None, None) => (settings.cluster_secret.clone(), settings.cluster_secret_file.clone()),
+        (secret, file) => (secret.clone(), file.clone()),
+    };
+    if cluster_secret.is_some() && cluster_secret_file.is_some() {
+        bail!("the configuration has both cluster-secret and cluster-secret-file; leave one out");
+    }
+    let raft_peers = either(&args.raft_peers, &settings.raft_peers);
+    let raft_listen = either(&args.raft_listen, &settings.raft_listen)
+        .or_else(|| raft_peers.is_some().then_some((Ipv4Addr::UNSPECIFIED, RAFT_PORT).into()));
     let has_key = api_key.is_some() || api_key_file.is_some();
     let ip = if has_key { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
     let pod_name = either(&args.pod_name, &settings.pod_name);
@@ -89,6 +102,13 @@ pub(super) fn effective(
         raft_node_id: either(&args.raft_node_id, &settings.raft_node_id)
             .or_else(|| pod_name.clone())
             .or_else(|| Some(surroundings.machine.clone())),
+        raft_peers,
+        raft_listen,
+        cluster_secret,
+        cluster_secret_file,
+        raft_tls_ca: either(&args.raft_tls_ca, &settings.raft_tls_ca),
+        raft_tls_cert: either(&args.raft_tls_cert, &settings.raft_tls_cert),
+        raft_tls_key: either(&args.raft_tls_key, &settings.raft_tls_key),
         pod_name,
         pod_namespace: either(&args.pod_namespace, &settings.pod_namespace),
         http_listen: either(&args.http_listen, &settings.http_listen).or(Some((ip, PORT).into())),
@@ -159,6 +179,42 @@ pub(super) fn server(effective: &Settings) -> anyhow::Result<ServerConfig> {
         shutdown_timeout: effective.shutdown_timeout.map_or(usual.shutdown_timeout, |period| period.0),
         ..usual
     })
+}
+
+/// How the conductor is opened: alone, or as a member of the cluster that the peers name.
+///
+/// # Errors
+/// When the peers are no list, or members have nothing, or two things, to prove themselves with.
+pub(super) async fn conductor(effective: &Settings) -> anyhow::Result<ConductorConfig> {
+    let data_dir = effective.data_dir.clone().context("there is no data directory")?;
+    let mut config = ConductorConfig::new(data_dir, effective.raft_node_id.clone().unwrap_or_default());
+    let Some(peers) = &effective.raft_peers else { return Ok(config) };
+    let peers: PeerList = peers.parse().context("RAFT_PEERS")?;
+    let files = (&effective.raft_tls_ca, &effective.raft_tls_cert, &effective.raft_tls_key);
+    let secret = match (&effective.cluster_secret, &effective.cluster_secret_file) {
+        (Some(secret), _) => Some(secret.clone()),
+        (None, Some(file)) => Some(Secret::read(file)?),
+        (None, None) => None,
+    };
+    let credentials = match (files, secret) {
+        ((Some(ca), Some(certificate), Some(key)), None) => {
+            let paths =
+                CertificatePaths { ca: ca.clone(), certificate: certificate.clone(), key: key.clone() };
+            Credentials::from_files(paths).await?
+        }
+        ((None, None, None), Some(secret)) => Credentials::from_secret(secret.expose().trim().as_bytes())?,
+        ((None, None, None), None) => bail!(
+            "members of a cluster prove themselves: set CLUSTER_SECRET to the same on all, as `openssl rand -hex 32` prints one, \
+             or name certificates with RAFT_TLS_CA, RAFT_TLS_CERT and RAFT_TLS_KEY"
+        ),
+        (_, Some(_)) => bail!("members prove themselves with a secret or with certificates; leave one out"),
+        (_, None) => {
+            bail!("certificates of members are three files: RAFT_TLS_CA, RAFT_TLS_CERT and RAFT_TLS_KEY")
+        }
+    };
+    let listen = effective.raft_listen.unwrap_or((Ipv4Addr::UNSPECIFIED, RAFT_PORT).into());
+    config.cluster = Some(ClusterConfig::new(peers, listen, credentials));
+    Ok(config)
 }
 
 /// The key without the newline that files and deployments leave at its end, if it can be sent in a header at all.

@@ -48,7 +48,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &Serve) -> a
     let scheme = if server.tls.is_some() { "https" } else { "http" };
     let tell = address_file.as_ref().map(|file| file.0.clone());
     let parts = Parts {
-        conductor: host::conductor(&data_dir, member).await?,
+        conductor: host::member_of(config::conductor(&effective).await?).await?,
         runtime,
         catalogue,
         engine: EngineConfig { secrets: Arc::new(secrets), ..EngineConfig::new(member) },

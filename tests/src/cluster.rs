@@ -1,0 +1,219 @@
+//! Hosts of the real binary that form a cluster, on addresses of the loopback network of their own.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::server::{API_KEY, PATIENCE, ended, get};
+use crate::{Ended, inquisitor, plugin};
+
+/// What the members prove themselves with.
+const SECRET: &str = "the-secret-of-the-cluster-in-tests";
+
+/// Members that end with the test.
+pub struct Cluster {
+    folder: tempfile::TempDir,
+    members: Vec<Member>,
+    peers: String,
+}
+
+struct Member {
+    name: String,
+    http: String,
+    raft: String,
+    child: Option<Child>,
+}
+
+impl Cluster {
+    /// Start so many members and wait until all of them are ready.
+    ///
+    /// # Panics
+    /// When they do not come up.
+    pub fn start(size: usize) -> Self {
+        let mut cluster = Self::prepare(size);
+        for member in 0..size {
+            cluster.start_member(member);
+        }
+        for member in 0..size {
+            cluster.until_ready(member);
+        }
+        cluster
+    }
+
+    /// So many members, none of them started.
+    ///
+    /// # Panics
+    /// When the machine has no ports left.
+    pub fn prepare(size: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
+        let members: Vec<Member> = (0..size)
+            .map(|number| {
+                let host = format!("127.0.0.{}", number + 2);
+                Member { name: format!("host-{number}"), http: free(&host), raft: free(&host), child: None }
+            })
+            .collect();
+        let peers: Vec<String> =
+            members.iter().map(|member| format!("{}={}", member.name, member.raft)).collect();
+        Self { folder, members, peers: peers.join(",") }
+    }
+
+    /// Start a member on whatever is in its folder.
+    ///
+    /// # Panics
+    /// When the binary cannot be run.
+    pub fn start_member(&mut self, number: usize) {
+        let folder = self.member_folder(number);
+        std::fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("no folder: {error}"));
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(folder.join("log"))
+            .unwrap_or_else(|error| panic!("no log: {error}"));
+        let echo = plugin("echo");
+        let member = &mut self.members[number];
+        let child = inquisitor()
+            .args(["serve", "--http-listen", &member.http, "--raft-listen", &member.raft])
+            .args(["--raft-node-id", &member.name, "--raft-peers", &self.peers])
+            .arg("--data-dir")
+            .arg(folder.join("data"))
+            .arg("--plugin-dir")
+            .arg(echo.parent().unwrap_or(Path::new(".")))
+            .env("API_KEY", API_KEY)
+            .env("CLUSTER_SECRET", SECRET)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot run the binary: {error}"));
+        member.child = Some(child);
+    }
+
+    /// Wait until a member is ready.
+    ///
+    /// # Panics
+    /// When it is not in time.
+    pub fn until_ready(&self, number: usize) {
+        self.until("a member that is ready", || get(&self.members[number].http, "/ready").map(|_| ()));
+    }
+
+    /// Ask again until there is an answer that will do.
+    ///
+    /// # Panics
+    /// When none comes in time, with what the members logged.
+    pub fn until<T>(&self, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(answer) = ask() {
+                return answer;
+            }
+            if Instant::now() >= end {
+                let logs: Vec<String> = (0..self.members.len()).map(|number| self.log(number)).collect();
+                panic!("{what} did not come; the members' logs:\n{}", logs.join("\n\n"));
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
+    /// Kill a member, without a word before.
+    ///
+    /// # Panics
+    /// When it cannot be killed.
+    pub fn kill(&mut self, number: usize) {
+        if let Some(mut child) = self.members[number].child.take() {
+            child.kill().and_then(|()| child.wait()).unwrap_or_else(|error| panic!("cannot kill: {error}"));
+        }
+    }
+
+    /// Ask a member to stop, and wait until it has.
+    ///
+    /// # Panics
+    /// When it does not end in time, or not in order.
+    pub fn stop(&mut self, number: usize) {
+        let Some(mut child) = self.members[number].child.take() else { return };
+        let sent = Command::new("kill").arg(child.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "cannot send the signal");
+        let status = self.until("the end of a member", || child.try_wait().ok().flatten());
+        assert!(status.success(), "{status}; {}", self.log(number));
+    }
+
+    /// Take a member's disk away. It must not run.
+    ///
+    /// # Panics
+    /// When it cannot be removed.
+    pub fn lose_disk(&self, number: usize) {
+        std::fs::remove_dir_all(self.member_folder(number).join("data"))
+            .unwrap_or_else(|error| panic!("cannot remove the data: {error}"));
+    }
+
+    /// What a member says of consensus; none where it does not answer.
+    pub fn status(&self, number: usize) -> Option<Value> {
+        serde_json::from_str(&get(&self.members[number].http, "/raft/status")?).ok()
+    }
+
+    /// The number of the member that leads, as soon as one of those that run says so.
+    ///
+    /// # Panics
+    /// When none leads in time.
+    pub fn leader(&self) -> usize {
+        self.until("a leader", || {
+            (0..self.members.len()).find(|number| {
+                self.members[*number].child.is_some()
+                    && self.status(*number).is_some_and(|status| status["role"] == "leader")
+            })
+        })
+    }
+
+    /// The address of a member's API, as `127.0.0.2:41234`.
+    pub fn address(&self, number: usize) -> &str {
+        &self.members[number].http
+    }
+
+    /// Run a command that asks this member to its end.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn run<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(
+        &self,
+        number: usize,
+        arguments: I,
+    ) -> Ended {
+        let mut command = inquisitor();
+        command
+            .env("INQUISITOR_SERVER", format!("http://{}", self.members[number].http))
+            .env("INQUISITOR_KEY", API_KEY)
+            .env("XDG_CONFIG_HOME", self.folder.path().join("config"));
+        ended(command.args(arguments))
+    }
+
+    /// The folder that is all members' own.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What a member logged.
+    pub fn log(&self, number: usize) -> String {
+        std::fs::read_to_string(self.member_folder(number).join("log")).unwrap_or_default()
+    }
+
+    fn member_folder(&self, number: usize) -> PathBuf {
+        self.folder.path().join(format!("member-{number}"))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for number in 0..self.members.len() {
+            self.kill(number);
+        }
+    }
+}
+
+/// An address with a port that nobody listens on now.
+fn free(host: &str) -> String {
+    let listener = TcpListener::bind((host, 0)).unwrap_or_else(|error| panic!("no free port: {error}"));
+    listener.local_addr().map_or_else(|error| panic!("no address: {error}"), |address| address.to_string())
+}

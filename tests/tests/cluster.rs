@@ -1,0 +1,183 @@
+//! Three hosts of the real binary as one cluster: any of them answers, one may be lost, and nothing that was acknowledged is.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use inquisitor_tests::cluster::Cluster;
+use inquisitor_tests::{fixture, plugin};
+use serde_json::Value;
+
+/// An inquiry of one step, with a name of its own.
+fn manifest(id: &str, plugin: &str) -> String {
+    format!(
+        "version: '1.0'\nid: {id}\nname: A question\nmetadata: {{author: tests}}\nprotocol: {{type: sequential, phases: [execution]}}\ninstruments: [{{type: {plugin}, id: one}}]\n"
+    )
+}
+
+/// Submit through a member; the id that was acknowledged.
+fn submit(cluster: &Cluster, member: usize, id: &str, plugin: &str) -> String {
+    let file = cluster.folder().join(format!("{id}.yaml"));
+    std::fs::write(&file, manifest(id, plugin)).unwrap();
+    let submitted = cluster.run(member, ["submit", file.to_str().unwrap(), "-o", "json"]);
+    assert_eq!(submitted.code, 0, "{}\n{}", submitted.stderr, cluster.log(member));
+    submitted.json()["id"].as_str().unwrap().to_owned()
+}
+
+/// Wait until these have a finding, as this member sees it.
+fn all_concluded(cluster: &Cluster, member: usize, ids: &[String]) {
+    cluster.until("the end of every inquiry", || {
+        let listed = cluster.run(member, ["inquiry", "list", "--all", "-o", "json"]);
+        let listed: Value = serde_json::from_str(&listed.stdout).ok()?;
+        let concluded: BTreeSet<&str> = listed
+            .as_array()?
+            .iter()
+            .filter(|inquiry| inquiry["status"] == "concluded")
+            .filter_map(|inquiry| inquiry["id"].as_str())
+            .collect();
+        ids.iter().all(|id| concluded.contains(id.as_str())).then_some(())
+    });
+}
+
+/// Every member has applied the same, its ledger is the same, and no step was recorded twice.
+fn agree(cluster: &Cluster, members: &[usize]) {
+    let states = cluster.until("members with the same state", || {
+        let states: Vec<(Value, Value)> = members
+            .iter()
+            .map(|member| {
+                let status = cluster.status(*member)?;
+                Some((status["applied_index"].clone(), status["state_hash"].clone()))
+            })
+            .collect::<Option<_>>()?;
+        states.iter().all(|(index, _)| *index == states[0].0).then_some(states)
+    });
+    for (index, hash) in &states {
+        assert_eq!((index, hash), (&states[0].0, &states[0].1), "drift");
+    }
+    let mut roots = BTreeMap::new();
+    for member in members {
+        let export = cluster.run(*member, ["ledger", "export"]);
+        assert_eq!(export.code, 0, "{}", export.stderr);
+        let file = cluster.folder().join(format!("ledger-{member}.jsonl"));
+        std::fs::write(&file, &export.stdout).unwrap();
+        assert_eq!(cluster.run(*member, ["ledger", "verify", file.to_str().unwrap()]).code, 0);
+        let mut seen = BTreeSet::new();
+        for line in export.stdout.lines() {
+            let entry: Value = serde_json::from_str(line).unwrap();
+            if entry["kind"] == "step-recorded" && entry["body"]["final"] == true {
+                let step = (entry["inquiry"].to_string(), entry["body"]["step"].to_string());
+                assert!(seen.insert(step), "recorded twice: {entry}");
+            }
+            // One ledger is the beginning of the other: the same entry at the same index.
+            if let Some(index) = entry["index"].as_u64() {
+                let there = roots.entry(index).or_insert_with(|| line.to_owned());
+                assert_eq!(there, line, "two ledgers");
+            }
+        }
+    }
+}
+
+#[test]
+fn any_member_answers_and_what_was_acknowledged_survives_the_loss_of_one() {
+    let mut cluster = Cluster::start(3);
+    let mut ids: Vec<String> =
+        (0..3).map(|member| submit(&cluster, member, &format!("first-{member}"), "echo")).collect();
+    for member in 0..3 {
+        all_concluded(&cluster, member, &ids);
+    }
+    agree(&cluster, &[0, 1, 2]);
+
+    // The leader is killed: the other two go on, and take what comes.
+    let leader = cluster.leader();
+    cluster.kill(leader);
+    let others: Vec<usize> = (0..3).filter(|member| *member != leader).collect();
+    for member in &others {
+        ids.push(submit(&cluster, *member, &format!("second-{member}"), "echo"));
+    }
+    all_concluded(&cluster, others[1], &ids);
+    agree(&cluster, &others);
+
+    // It comes back and knows what happened meanwhile.
+    cluster.start_member(leader);
+    cluster.until_ready(leader);
+    all_concluded(&cluster, leader, &ids);
+    agree(&cluster, &[0, 1, 2]);
+
+    // Without a quorum nothing is acknowledged, and a local read still says what lies here.
+    let (first, second) = (others[0], others[1]);
+    cluster.kill(first);
+    cluster.kill(second);
+    let hello = fixture("hello-world.yaml");
+    let refused = cluster.run(leader, ["submit", hello.to_str().unwrap(), "--retry-for", "0s", "-o", "json"]);
+    assert_eq!(refused.code, 1, "{}", refused.stdout);
+    assert!(refused.stdout.contains("unavailable") || refused.stderr.contains("unavailable"), "{refused:?}");
+    cluster.start_member(first);
+    cluster.start_member(second);
+    for member in 0..3 {
+        cluster.until_ready(member);
+    }
+    all_concluded(&cluster, second, &ids);
+    agree(&cluster, &[0, 1, 2]);
+}
+
+#[test]
+fn an_upload_is_on_a_majority_before_it_is_acknowledged() {
+    let mut cluster = Cluster::start(3);
+    let leader = cluster.leader();
+    let taker = (leader + 1) % 3;
+    let component = inquisitor_tests::test_component("plain");
+    let pushed = cluster.run(taker, ["plugin", "push", component.to_str().unwrap(), "-o", "json"]);
+    assert_eq!(pushed.code, 0, "{}\n{}", pushed.stderr, cluster.log(taker));
+    let name = pushed.json()["name"].as_str().unwrap().to_owned();
+    // The one that took it is gone, with its disk.
+    cluster.kill(taker);
+    cluster.lose_disk(taker);
+    let other = (leader + 2) % 3;
+    let id = cluster.until("a member that has the plugin", || {
+        let listed = cluster.run(other, ["plugin", "list", "-o", "json"]);
+        listed.stdout.contains(&name).then(|| submit(&cluster, other, "uploaded", &name))
+    });
+    cluster.until("the end of the inquiry", || {
+        let shown = cluster.run(other, ["inquiry", "show", &id, "-o", "json"]);
+        let shown: Value = serde_json::from_str(&shown.stdout).ok()?;
+        (shown["status"] != "running").then_some(())
+    });
+    // A new disk under the old name takes the place of the old one, and gets everything.
+    cluster.start_member(taker);
+    cluster.until_ready(taker);
+    cluster.until("a cluster of three voters", || {
+        let members = cluster.status(other)?["members"].as_array()?.clone();
+        (members.len() == 3 && members.iter().all(|member| member["voter"] == true)).then_some(())
+    });
+    agree(&cluster, &[0, 1, 2]);
+}
+
+#[test]
+fn a_rolling_restart_loses_nothing() {
+    let mut cluster = Cluster::start(3);
+    let mut ids = Vec::new();
+    for member in 0..3 {
+        // What a stopping member is asked first.
+        let handed = cluster.run(member, ["raft", "transfer-leader", "--wait", "20s"]);
+        assert_eq!(handed.code, 0, "{}", handed.stderr);
+        cluster.stop(member);
+        ids.push(submit(&cluster, (member + 1) % 3, &format!("rolling-{member}"), "echo"));
+        cluster.start_member(member);
+        cluster.until_ready(member);
+    }
+    let members = cluster.run(0, ["raft", "members"]);
+    assert!(members.stdout.contains("host-2") && members.stdout.contains("leader"), "{}", members.stdout);
+    all_concluded(&cluster, 0, &ids);
+    agree(&cluster, &[0, 1, 2]);
+}
+
+#[test]
+fn a_plugin_that_everybody_has_runs_whoever_took_the_inquiry() {
+    let cluster = Cluster::start(3);
+    let probe = plugin("echo");
+    let again = cluster.run(1, ["plugin", "push", probe.to_str().unwrap()]);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    let ids: Vec<String> =
+        (0..6).map(|number| submit(&cluster, number % 3, &format!("shared-{number}"), "echo")).collect();
+    all_concluded(&cluster, 2, &ids);
+}
