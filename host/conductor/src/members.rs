@@ -23,7 +23,7 @@ use crate::network::links::{Links, Question};
 use crate::network::wire::{self, ChangeReply, Join, JoinReply, MemberChange, Target};
 use crate::node::{Node, Running, Stage};
 use crate::raft::{Member, Membership, StoredMembership};
-use crate::transfer;
+use crate::transfer::{self, Handed};
 
 /// How long the leader may take to answer: it waits for commits, and for signs of life.
 const JOIN_DEADLINE: Duration = Duration::from_secs(20);
@@ -264,13 +264,16 @@ pub(crate) async fn change_here(node: &Node, change: &MemberChange) -> ChangeRep
         return ChangeReply::NotLeader;
     };
     let changed = match change {
-        MemberChange::Remove(name) => remove(node, running, name).await,
-        MemberChange::Transfer(to) => transfer::transfer(node, running, to.as_deref()).await,
+        MemberChange::Remove(name) => remove(node, running, name).await.map(|()| ChangeReply::Done),
+        MemberChange::Transfer(to) => {
+            let handed = transfer::transfer(node, running, to.as_deref()).await;
+            handed.map(|handed| match handed {
+                Handed::Elsewhere if to.is_some() => ChangeReply::NotLeader,
+                Handed::Over | Handed::Elsewhere => ChangeReply::Done,
+            })
+        }
     };
-    match changed {
-        Ok(()) => ChangeReply::Done,
-        Err(problem) => ChangeReply::Refused(problem),
-    }
+    changed.unwrap_or_else(ChangeReply::Refused)
 }
 
 async fn remove(node: &Node, running: &Running, name: &str) -> Result<(), String> {
@@ -307,28 +310,28 @@ impl Node {
     pub(crate) async fn change_members(&self, change: MemberChange) -> Result<(), ConductorError> {
         let deadline = Instant::now() + JOIN_DEADLINE;
         let running = self.running_by(deadline).await?;
-        let leader = running.leader_by(deadline).await;
-        let leader = leader.ok_or_else(|| ConductorError::Consensus("there is no leader".to_owned()))?;
-        let reply = if leader.id == running.id {
-            change_here(self, &change).await
-        } else {
-            let question = Question::new(wire::CHANGE_MEMBERS, &change, JOIN_DEADLINE);
-            let asked = self.links()?.ask(running.id, &leader, Class::Request, &question).await;
-            asked.map_err(|error| ConductorError::Consensus(error.to_string()))?
-        };
-        match reply {
-            ChangeReply::Done => {
-                // So that whoever asked sees it here; it is done in any case. Metrics are told once Raft's loop has come
-                // round, which it has when it answers the next question.
-                let _ = self.linearize().await;
-                let _ = running.raft.with_raft_state(|_| ()).await;
-                Ok(())
+        while let Some(leader) = running.leader_by(deadline).await {
+            let reply = if leader.id == running.id {
+                change_here(self, &change).await
+            } else {
+                let question = Question::new(wire::CHANGE_MEMBERS, &change, JOIN_DEADLINE);
+                let asked = self.links()?.ask(running.id, &leader, Class::Request, &question).await;
+                asked.map_err(|error| ConductorError::Consensus(error.to_string()))?
+            };
+            match reply {
+                ChangeReply::Done => {
+                    // So that whoever asked sees it here; it is done in any case. Metrics are told once Raft's loop has come
+                    // round, which it has when it answers the next question.
+                    let _ = self.linearize().await;
+                    let _ = running.raft.with_raft_state(|_| ()).await;
+                    return Ok(());
+                }
+                ChangeReply::Refused(problem) => return Err(ConductorError::Cluster(problem)),
+                ChangeReply::NotLeader if Instant::now() + PAUSE >= deadline => break,
+                ChangeReply::NotLeader => sleep(PAUSE).await,
             }
-            ChangeReply::NotLeader => {
-                Err(ConductorError::Consensus("the leader has changed; try again".to_owned()))
-            }
-            ChangeReply::Refused(problem) => Err(ConductorError::Cluster(problem)),
         }
+        Err(ConductorError::Consensus("there is no leader that stays in office; try again".to_owned()))
     }
 }
 

@@ -23,9 +23,21 @@ const MARGIN: Duration = Duration::from_millis(20);
 /// Voters among whom the leader and its successor are a majority.
 const SMALL_CLUSTER: usize = 3;
 
-/// Hands over to the voter of this name, or to the one that is furthest. Waits until it leads.
-pub(crate) async fn transfer(node: &Node, running: &Running, to: Option<&str>) -> Result<(), String> {
+/// Where leadership went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handed {
+    /// To the successor.
+    Over,
+    /// To another one, that stood for election at the same moment.
+    Elsewhere,
+}
+
+/// Hands over to the voter of this name, or to the one that is furthest. Waits until somebody else leads.
+pub(crate) async fn transfer(node: &Node, running: &Running, to: Option<&str>) -> Result<Handed, String> {
     let links = node.links().map_err(|error| error.to_string())?;
+    if to == Some(links.local.name().as_str()) {
+        return Ok(Handed::Over);
+    }
     let _changing = node.changing_members.lock().await;
     let target = successor(running, to)?;
     let handed_over = timeout(DEADLINE, async {
@@ -50,7 +62,7 @@ fn successor(running: &Running, to: Option<&str>) -> Result<Target, String> {
     }
 }
 
-async fn hand_over(links: &Links, running: &Running, target: &Target) -> Result<(), String> {
+async fn hand_over(links: &Links, running: &Running, target: &Target) -> Result<Handed, String> {
     let timeout = links.config.election_timeout;
     let mut metrics = running.raft.metrics();
     let stopped = |_| "this member has stopped".to_owned();
@@ -76,8 +88,5 @@ async fn hand_over(links: &Links, running: &Running, target: &Target) -> Result<
     let led =
         metrics.wait_for(|metrics| metrics.state != ServerState::Leader && metrics.current_leader.is_some());
     let leader = led.await.map_err(stopped)?.current_leader;
-    match leader == Some(target.id) {
-        true => Ok(()),
-        false => Err(format!("another member than {target} came to lead; try again")),
-    }
+    Ok(if leader == Some(target.id) { Handed::Over } else { Handed::Elsewhere })
 }

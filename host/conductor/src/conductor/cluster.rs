@@ -169,7 +169,7 @@ fn join(links: &Links, cluster: Uuid) -> Result<(), ConductorError> {
 pub(super) async fn take_leave(node: &Node, running: &Running) {
     if running.leads() && !running.other_voters().is_empty() {
         match transfer::transfer(node, running, None).await {
-            Ok(()) => tracing::info!("leadership was handed over"),
+            Ok(_) => tracing::info!("leadership was handed over"),
             Err(problem) => tracing::warn!(problem, "leadership was not handed over; the others will elect"),
         }
     }
