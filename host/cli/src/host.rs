@@ -38,38 +38,22 @@ pub(crate) async fn catalogue(
     sources: &PluginSources,
     settings: &Settings,
 ) -> anyhow::Result<Arc<Catalogue>> {
-    let catalogue = load(runtime, sources, settings).await?;
-    for broken in catalogue.broken() {
-        print::note(&format!("warning: {} is left out: {}", broken.name, broken.message));
-    }
-    Ok(catalogue)
-}
-
-/// Every plugin that manifests may name; the catalogue knows which files of the folders are none.
-///
-/// # Errors
-/// When a file or folder that was named on the command line cannot be used.
-pub(crate) async fn load(
-    runtime: &Runtime,
-    sources: &PluginSources,
-    settings: &Settings,
-) -> anyhow::Result<Arc<Catalogue>> {
-    let mut folders = sources.plugin_dir.clone();
-    if folders.is_empty() {
-        folders.clone_from(&settings.plugin_dir);
-    }
-    if folders.is_empty() {
-        folders = shipped_plugins();
-    }
-    let catalogue = Catalogue::load(runtime, &sources.plugin, &folders).await;
+    let catalogue = Catalogue::load(runtime, &sources.plugin, &plugin_folders(sources, settings)).await;
     for broken in catalogue.broken() {
         // A file that was asked for by name must not be replaced in silence by an installed one.
         let named = |paths: &[PathBuf]| paths.iter().any(|path| broken.source.path() == Some(path));
         if named(&sources.plugin) || named(&sources.plugin_dir) {
             anyhow::bail!("cannot use {} for plugins: {}", broken.name, broken.message);
         }
+        print::note(&format!("warning: {} is left out: {}", broken.name, broken.message));
     }
     Ok(Arc::new(catalogue))
+}
+
+/// The folders of plugins: those of the command line, else of the configuration, else those that came with this binary.
+pub(crate) fn plugin_folders(sources: &PluginSources, settings: &Settings) -> Vec<PathBuf> {
+    let said = [&sources.plugin_dir, &settings.plugin_dir].into_iter().find(|folders| !folders.is_empty());
+    said.cloned().unwrap_or_else(shipped_plugins)
 }
 
 /// The plugins that came with this binary: beside it, or where an installation or a build puts them.

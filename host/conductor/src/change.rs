@@ -346,7 +346,7 @@ mod tests {
                 attempt: 2,
                 record: bytes(b"[]"),
                 facts: RecordFacts {
-                    outcome: "readings".into(),
+                    outcome: "completed".into(),
                     readings: Some(("cd".into(), 9)),
                     transcript: None,
                     blobs: vec![[1; 32]],

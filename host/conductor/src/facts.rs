@@ -140,9 +140,9 @@ impl RecordFacts {
         let (outcome, readings) = match &record.result {
             StepResult::Inline(observation) => {
                 let digest = Hash::digest(&to_json("the readings", observation)?).to_string();
-                ("readings", Some((digest, observation.len() as u64)))
+                ("completed", Some((digest, observation.len() as u64)))
             }
-            StepResult::Blob { digest, readings } => ("readings", Some((digest.clone(), *readings as u64))),
+            StepResult::Blob { digest, readings } => ("completed", Some((digest.clone(), *readings as u64))),
             StepResult::Failed(failure) => (failure.name(), None),
             StepResult::Skipped { .. } => ("skipped", None),
         };

@@ -19,7 +19,7 @@ use crate::declared::Declared;
 use crate::gate::{Gate, Permit};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::ready::Readiness;
 
 /// The parts of a running host. Handlers get it as axum's state, behind an [`Arc`].
@@ -50,6 +50,15 @@ pub(crate) struct App {
 }
 
 impl App {
+    /// The plugins, once all that were there at the start are loaded: before that, a manifest would be told that there is no
+    /// such plugin.
+    pub(crate) fn plugins(&self) -> Result<&Catalogue, Problem> {
+        match self.readiness.loading() {
+            None => Ok(&self.catalogue),
+            Some(reason) => Err(Problem::new(Kind::Unavailable, reason).retry_after(1)),
+        }
+    }
+
     /// Make a change that was permitted: the decision and the change become one entry of the log. A refusal by the state
     /// machine comes back as the problem that it is to a client.
     pub(crate) async fn change(&self, permit: Permit, command: Command) -> Result<Applied, Problem> {

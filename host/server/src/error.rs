@@ -39,6 +39,14 @@ pub enum ServerError {
         /// What is wrong.
         message: String,
     },
+    /// A plugin that was named cannot be used.
+    #[error("cannot use {} for plugins: {message}", path.display())]
+    Plugin {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
     /// A metric is declared wrongly: a defect.
     #[error("the metrics cannot be made: {0}")]
     Metrics(String),

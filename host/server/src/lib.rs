@@ -27,4 +27,4 @@ mod serve;
 pub use config::{ServerConfig, TlsFiles};
 pub use error::ServerError;
 pub use problem::Problem;
-pub use serve::{Parts, serve};
+pub use serve::{Parts, PluginFiles, serve};

@@ -13,9 +13,10 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// How far the host is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Uploaded plugins are loaded: so many of them.
+    /// The plugins of the host's folders, then the uploaded ones, are loaded.
     Loading {
-        plugins: usize,
+        loaded: usize,
+        of: usize,
     },
     Serving,
     Stopping,
@@ -30,15 +31,26 @@ pub(crate) struct Readiness {
 
 impl Default for Readiness {
     fn default() -> Self {
-        Self { stage: Mutex::new(Stage::Loading { plugins: 0 }), answered: tokio::sync::Mutex::default() }
+        Self {
+            stage: Mutex::new(Stage::Loading { loaded: 0, of: 0 }),
+            answered: tokio::sync::Mutex::default(),
+        }
     }
 }
 
 impl Readiness {
-    /// So many uploaded plugins are there to be loaded. Counts at the start alone: a host that serves goes on while some come.
-    pub(crate) fn loading_plugins(&self, plugins: usize) {
-        if let Stage::Loading { plugins: known } = &mut *self.stage() {
-            *known = plugins;
+    /// So many plugins are loaded, of so many. Counts at the start alone: a host that serves goes on while some come.
+    pub(crate) fn loaded(&self, loaded: usize, of: usize) {
+        if let stage @ Stage::Loading { .. } = &mut *self.stage() {
+            *stage = Stage::Loading { loaded, of };
+        }
+    }
+
+    /// Which plugins are still missing, while the host starts.
+    pub(crate) fn loading(&self) -> Option<String> {
+        match *self.stage() {
+            Stage::Loading { loaded, of } => Some(format!("plugins are loading: {loaded} of {of}")),
+            Stage::Serving | Stage::Stopping => None,
         }
     }
 
@@ -64,12 +76,9 @@ impl Readiness {
     pub(crate) async fn reasons(&self, conductor: &Conductor) -> Vec<String> {
         let mut reasons = Vec::new();
         let stage = *self.stage();
-        match stage {
-            Stage::Serving => {}
-            Stage::Loading { plugins } => {
-                reasons.push(format!("starting: {plugins} uploaded plugins are being loaded"));
-            }
-            Stage::Stopping => reasons.push("stopping".to_owned()),
+        reasons.extend(self.loading());
+        if stage == Stage::Stopping {
+            reasons.push("stopping".to_owned());
         }
         reasons.extend(conductor.obstacles());
         // What stands in the way says more than that nothing could be committed.

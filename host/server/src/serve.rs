@@ -1,7 +1,7 @@
 //! How a host starts, and how it stops.
 //!
-//! Start: listen, so that the address is known and `/health` answers; load the uploaded plugins; drive what had not ended;
-//! follow the declared manifests; be ready. Stop, within [`ServerConfig::shutdown_timeout`]: be ready no more, take nothing new,
+//! Start: listen, so that the address is known and `/health` answers; load the plugins of the host's folders, which may have to
+//! be compiled, and the uploaded ones; drive what had not ended; follow the declared manifests; be ready. Stop, within [`ServerConfig::shutdown_timeout`]: be ready no more, take nothing new,
 //! end the streams of events, let requests and steps finish, close the stores.
 
 use std::net::SocketAddr;
@@ -44,8 +44,8 @@ pub struct Parts {
     pub conductor: Arc<Conductor>,
     /// The sandbox.
     pub runtime: Runtime,
-    /// The plugins that come with the host; uploaded ones are added.
-    pub catalogue: Arc<Catalogue>,
+    /// The plugins that come with the host. They are loaded while it listens already; uploaded ones are added.
+    pub plugins: PluginFiles,
     /// Settings of the engine. The folders for reports and substrates are set from [`ServerConfig`].
     pub engine: EngineConfig,
     /// The data directory that the conductor was opened on. Uploads are written below it while they come in, and reports that
@@ -55,11 +55,20 @@ pub struct Parts {
     pub on_listening: Option<Box<dyn FnOnce(SocketAddr) + Send>>,
 }
 
+/// Where the plugins that come with a host lie.
+#[derive(Debug, Clone, Default)]
+pub struct PluginFiles {
+    /// Components that must be good: the host stops where one is not. They go before those of the folders.
+    pub files: Vec<PathBuf>,
+    /// Folders of components. What is no good plugin there is left out, and the log says so.
+    pub folders: Vec<PathBuf>,
+}
+
 /// Serve until `shutdown` is done, then stop in good order and close the conductor.
 ///
 /// # Errors
-/// When the configuration cannot be used or the address not be listened on. Once the host listens, nothing but `shutdown` ends
-/// it.
+/// When the configuration cannot be used, the address not be listened on or a plugin of [`PluginFiles::files`] not be loaded.
+/// Once the host is ready, nothing but `shutdown` ends it.
 pub async fn serve(
     config: ServerConfig,
     parts: Parts,
@@ -86,6 +95,7 @@ async fn run(
     let listening = listen::bind(&config, tls.clone()).await?;
     let address = listening.address()?;
     let on_listening = parts.on_listening.take();
+    let plugins = std::mem::take(&mut parts.plugins);
     let app = build(config, parts)?;
 
     let (stop, stopping) = watch::channel(false);
@@ -99,23 +109,30 @@ async fn run(
     let host = Host { app, server, stop, ended: CancellationToken::new(), tasks: TaskTracker::new() };
     host.follow(tls);
     let mut shutdown = std::pin::pin!(shutdown);
-    tokio::select! {
-        () = host.begin() => shutdown.await,
-        () = &mut shutdown => {}
+    let begun = tokio::select! {
+        begun = host.begin(&plugins) => begun,
+        () = &mut shutdown => {
+            host.finish().await;
+            return Ok(());
+        }
+    };
+    if begun.is_ok() {
+        shutdown.await;
     }
     host.finish().await;
-    Ok(())
+    begun
 }
 
 fn build(config: ServerConfig, parts: Parts) -> Result<Arc<App>, ServerError> {
-    let Parts { conductor, runtime, catalogue, mut engine, data_dir, on_listening: _ } = parts;
+    let Parts { conductor, runtime, plugins: _, mut engine, data_dir, on_listening: _ } = parts;
+    let catalogue = Arc::new(Catalogue::default());
     let incoming = data_dir.join("incoming");
     api::install::prepare(&incoming).map_err(|error| folder(&incoming, &error))?;
     // Without a root, manifests would write wherever this process may.
     let artifacts = config.artifact_dir.clone().unwrap_or_else(|| data_dir.join("artifacts"));
     std::fs::create_dir_all(&artifacts).map_err(|error| folder(&artifacts, &error))?;
     engine.artifact_root = Some(artifacts);
-    engine.substrate_root = config.substrate_dir.clone().or_else(|| config.manifest_dir.clone());
+    engine.substrate_root = config.base_dir().map(Path::to_owned);
 
     let metrics = Metrics::new().map_err(|error| ServerError::Metrics(error.to_string()))?;
     let hub = Hub::new(config.max_event_streams);
@@ -191,10 +208,11 @@ impl Host {
         }
     }
 
-    /// Load the uploaded plugins, drive what had not ended, and be ready.
-    async fn begin(&self) {
+    /// Load the plugins, drive what had not ended, and be ready.
+    async fn begin(&self, plugins: &PluginFiles) -> Result<(), ServerError> {
         let app = &self.app;
         let mut changes = app.hub.registry_changes();
+        load_plugins(app, plugins).await?;
         sync_plugins(app).await;
         let following = app.clone();
         self.spawn(async move {
@@ -209,6 +227,7 @@ impl Host {
         app.readiness.serving();
         notify(&[NotifyState::Ready]);
         tracing::info!("ready");
+        Ok(())
     }
 
     async fn finish(self) {
@@ -257,10 +276,24 @@ async fn every(period: Duration, app: Arc<App>, work: impl AsyncFn(&App)) {
     }
 }
 
+/// Load the plugins that come with the host.
+async fn load_plugins(app: &App, plugins: &PluginFiles) -> Result<(), ServerError> {
+    let uploaded = app.conductor.registry().plugins().count();
+    let tell = |loaded, of| app.readiness.loaded(loaded, of + uploaded);
+    app.catalogue.load_files(&app.runtime, &plugins.files, &plugins.folders, tell).await;
+    for broken in app.catalogue.broken() {
+        // What was asked for by name must not be replaced in silence by another.
+        if let Some(path) = plugins.files.iter().find(|path| broken.source.path() == Some(path.as_path())) {
+            return Err(ServerError::Plugin { path: path.clone(), message: broken.message });
+        }
+        tracing::warn!(plugin = broken.name, "a plugin is left out: {}", broken.message);
+    }
+    Ok(())
+}
+
 /// Make the uploaded plugins those of the registry: on this member and whichever accepted them.
 async fn sync_plugins(app: &App) {
     let records: Vec<PluginRecord> = app.conductor.registry().plugins().cloned().collect();
-    app.readiness.loading_plugins(records.len());
     for broken in app.catalogue.sync(&app.runtime, &*app.conductor, &records).await {
         tracing::error!(plugin = broken.name, error = broken.message, "an uploaded plugin cannot be loaded");
     }

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
-use super::remote::Remote;
 use crate::quantity::{Period, Size};
 
 /// Give an inquiry to a host.
@@ -40,16 +39,11 @@ pub(crate) struct Submit {
     /// Check the manifest as the host would, and submit nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
-
-    #[command(flatten)]
-    pub(crate) remote: Remote,
 }
 
 /// List, watch and cancel inquiries of a host; fetch what they found.
 #[derive(Debug, Args)]
 pub(crate) struct InquiryArgs {
-    #[command(flatten)]
-    pub(crate) remote: Remote,
     #[command(subcommand)]
     pub(crate) command: InquiryCommand,
 }
@@ -185,8 +179,6 @@ pub(crate) struct Readings {
 /// Tenants of a host, and what they may do.
 #[derive(Debug, Args)]
 pub(crate) struct TenantArgs {
-    #[command(flatten)]
-    pub(crate) remote: Remote,
     #[command(subcommand)]
     pub(crate) command: TenantCommand,
 }
@@ -292,8 +284,6 @@ pub(crate) struct PolicyOptions {
 /// Keys of a host.
 #[derive(Debug, Args)]
 pub(crate) struct KeyArgs {
-    #[command(flatten)]
-    pub(crate) remote: Remote,
     #[command(subcommand)]
     pub(crate) command: KeyCommand,
 }
@@ -348,20 +338,9 @@ pub(crate) enum RoleName {
     Auditor,
 }
 
-/// A host at a glance.
-///
-/// Exits 1 if it is not ready.
-#[derive(Debug, Args)]
-pub(crate) struct StatusArgs {
-    #[command(flatten)]
-    pub(crate) remote: Remote,
-}
-
 /// The cluster that a host is a member of.
 #[derive(Debug, Args)]
 pub(crate) struct RaftArgs {
-    #[command(flatten)]
-    pub(crate) remote: Remote,
     #[command(subcommand)]
     pub(crate) command: RaftCommand,
 }

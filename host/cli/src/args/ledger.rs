@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand, ValueHint};
 
-use super::remote::Remote;
-
 /// Read and verify the ledger of a host, or of a data directory.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ledger {
@@ -35,8 +33,6 @@ Examples:
         /// How many at most.
         #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
         limit: u64,
-        #[command(flatten)]
-        remote: Remote,
     },
     /// Print a proof that an entry is in a host's ledger, or that the ledger only grew.
     ///
@@ -56,8 +52,6 @@ Examples:
         /// The ledger to prove it for, by its number of entries. [default: the ledger as it is now]
         #[arg(long, value_name = "ENTRIES")]
         size: Option<u64>,
-        #[command(flatten)]
-        remote: Remote,
     },
     /// Check an export or a proof with nothing else at hand.
     ///
@@ -77,8 +71,6 @@ pub(crate) struct LedgerSource {
     /// The data directory, while no host runs on it. Not looked at where a server or a context is named.
     #[arg(long, value_name = "DIR", env = "DATA_DIR", value_hint = ValueHint::DirPath)]
     pub(crate) data_dir: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) remote: Remote,
 }
 
 /// What to verify.

@@ -7,14 +7,16 @@ pub(crate) mod plugin;
 pub(crate) mod remote;
 pub(crate) mod serve;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, ValueHint};
 
-use client::{InquiryArgs, KeyArgs, RaftArgs, StatusArgs, Submit, TenantArgs};
+use client::{InquiryArgs, KeyArgs, RaftArgs, Submit, TenantArgs};
 use context::ContextCommand;
 use ledger::Ledger;
 use plugin::Plugin;
+use remote::Remote;
 use serve::Serve;
 
 /// Ask instruments that you don't trust; get an answer that anyone can check.
@@ -26,6 +28,8 @@ use serve::Serve;
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -33,8 +37,20 @@ pub(crate) struct Cli {
 impl Cli {
     /// Parse the command line of this process; ends it where that is what was asked for, or where it cannot be understood.
     pub(crate) fn read() -> Self {
-        let matches = without_empty_variables(Self::command()).get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        Self::of(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    fn of(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = without_empty_variables(Self::described());
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        let mut cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        cli.remote.settle(&mut command, &matches)?;
+        Ok(cli)
+    }
+
+    /// All that can be said on the command line.
+    pub(crate) fn described() -> clap::Command {
+        remote::hidden_where_nobody_is_asked(Self::command())
     }
 }
 
@@ -136,7 +152,10 @@ pub(crate) enum Command {
     Ledger(Ledger),
     Tenant(TenantArgs),
     Key(KeyArgs),
-    Status(StatusArgs),
+    /// A host at a glance.
+    ///
+    /// Exits 1 if it is not ready.
+    Status,
     Raft(RaftArgs),
     /// Servers and keys under a name.
     #[command(subcommand)]
@@ -227,9 +246,59 @@ pub(crate) struct Validate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        Cli::described().debug_assert();
+    }
+
+    fn cli(words: &str) -> Result<Cli, clap::Error> {
+        Cli::of(words.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn a_host_is_named_before_a_command_or_after_it() {
+        for words in [
+            "inquisitor --server http://h --key k plugin push f.wasm",
+            "inquisitor plugin --server http://h push f.wasm --key k",
+            "inquisitor --key k inquiry list --server http://h",
+            "inquisitor status --server http://h --key k",
+        ] {
+            let remote = cli(words).unwrap().remote;
+            let key = remote.key.as_ref().map(Secret::expose);
+            assert_eq!((remote.server.as_deref(), key), (Some("http://h"), Some("k")), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_asks_no_host_takes_none() {
+        for (words, refused) in [
+            (
+                "inquisitor --server http://h validate m.yaml",
+                "`inquisitor validate` asks no host: leave out --server",
+            ),
+            (
+                "inquisitor plugin check f.wasm --key-file k",
+                "`inquisitor plugin check` asks no host: leave out --key-file",
+            ),
+            ("inquisitor --retry-for 1s serve", "`inquisitor serve` asks no host: leave out --retry-for"),
+            (
+                "inquisitor context set lab --server http://h --key k",
+                "`inquisitor context set` asks no host: leave out --key",
+            ),
+            (
+                "inquisitor --context lab ledger verify f",
+                "`inquisitor ledger verify` asks no host: leave out --context",
+            ),
+            ("inquisitor status --key a --key-file b", "--key and --key-file say the same"),
+        ] {
+            let error = cli(words).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{words}");
+            assert!(error.to_string().contains(refused), "{words}: {error}");
+        }
+        // These are its own.
+        let own = cli("inquisitor context set lab --server http://h --key-file k --ca-file c");
+        assert!(matches!(own.unwrap().command, Command::Context(ContextCommand::Set(_))));
     }
 }

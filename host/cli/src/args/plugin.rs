@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueHint};
 
 use super::PluginSources;
-use super::remote::Remote;
 
 /// Write, build, check and try instruments, and put them on a host.
 #[derive(Debug, Subcommand)]
@@ -22,8 +21,6 @@ pub(crate) enum Plugin {
     Rm {
         /// The plugin: `name@version`, `name`, or its digest.
         reference: String,
-        #[command(flatten)]
-        remote: Remote,
     },
 }
 
@@ -41,8 +38,6 @@ pub(crate) struct PluginList {
     pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) sources: PluginSources,
-    #[command(flatten)]
-    pub(crate) remote: Remote,
 }
 
 /// Put a component on a host.
@@ -64,8 +59,6 @@ pub(crate) struct PluginPush {
     /// Say nothing while it is sent.
     #[arg(long, short)]
     pub(crate) quiet: bool,
-    #[command(flatten)]
-    pub(crate) remote: Remote,
 }
 
 /// Start a new instrument from the template.

@@ -1,8 +1,10 @@
-//! How a host is reached: options of every command that asks one.
+//! How a host is reached: options of every command that asks one, before or after its name.
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueHint};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, ValueHint};
 
 use crate::quantity::Period;
 use crate::secret::Secret;
@@ -17,14 +19,7 @@ pub(crate) struct Remote {
     pub(crate) server: Option<String>,
 
     /// Key to ask with. Other users of this machine can see options; prefer the environment or `--key-file`.
-    #[arg(
-        long,
-        global = true,
-        env = "INQUISITOR_KEY",
-        hide_env_values = true,
-        value_name = "KEY",
-        conflicts_with = "key_file"
-    )]
+    #[arg(long, global = true, env = "INQUISITOR_KEY", hide_env_values = true, value_name = "KEY")]
     pub(crate) key: Option<Secret>,
 
     /// File with the key. [default: that of the context]
@@ -48,9 +43,89 @@ pub(crate) struct Remote {
     pub(crate) retry_for: Period,
 }
 
+/// Commands that ask no host, and those below them.
+const ASK_NOBODY: [&[&str]; 12] = [
+    &["run"],
+    &["validate"],
+    &["schema"],
+    &["serve"],
+    &["completions"],
+    &["context"],
+    &["plugin", "new"],
+    &["plugin", "build"],
+    &["plugin", "check"],
+    &["plugin", "inspect"],
+    &["plugin", "call"],
+    &["ledger", "verify"],
+];
+
+/// Keep the connection out of the help of commands that ask no host.
+pub(crate) fn hidden_where_nobody_is_asked(command: Command) -> Command {
+    ASK_NOBODY.into_iter().fold(command, hidden_below)
+}
+
+fn hidden_below(command: Command, path: &[&str]) -> Command {
+    match path {
+        // An option that is there already is not handed down from above.
+        [] => command.args(options().map(|option| option.hide(true))),
+        [first, rest @ ..] => command.mut_subcommand(*first, |below| hidden_below(below, rest)),
+    }
+}
+
+fn options() -> impl Iterator<Item = clap::Arg> {
+    Remote::augment_args(Command::new("")).get_arguments().cloned().collect::<Vec<_>>().into_iter()
+}
+
 impl Remote {
+    /// Let what was said nearer count where two ways to say one thing came together: a context and a server, or a key and
+    /// its file. And refuse what cannot have been meant.
+    ///
+    /// # Errors
+    /// A usage error: a key and a key file, or an option of this kind to a command that asks no host.
+    pub(crate) fn settle(&mut self, command: &mut Command, matches: &ArgMatches) -> Result<(), clap::Error> {
+        let said = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let from_environment = |id: &str| matches.value_source(id) == Some(ValueSource::EnvVariable);
+        if said("key") && said("key_file") {
+            let message = "--key and --key-file say the same: leave one out";
+            return Err(command.error(ErrorKind::ArgumentConflict, message));
+        }
+        if said("key_file") {
+            self.key = None;
+        }
+        if said("context") && from_environment("server") {
+            self.server = None;
+        }
+        if said("server") && from_environment("context") {
+            self.context = None;
+        }
+        let path = names(matches);
+        if !ASK_NOBODY.iter().any(|nobody| path.starts_with(nobody)) {
+            return Ok(());
+        }
+        let leaf = path.iter().try_fold(&*command, |above, name| above.find_subcommand(name));
+        let is_its_own = |option: &clap::Arg| {
+            leaf.into_iter()
+                .flat_map(Command::get_arguments)
+                .any(|own| own.get_id() == option.get_id() && !own.is_global_set())
+        };
+        match options().find(|option| said(option.get_id().as_str()) && !is_its_own(option)) {
+            None => Ok(()),
+            Some(option) => {
+                let (name, flag) = (path.join(" "), option.get_long().unwrap_or_default());
+                let message = format!("`inquisitor {name}` asks no host: leave out --{flag}");
+                Err(command.error(ErrorKind::ArgumentConflict, message))
+            }
+        }
+    }
+
     /// Whether a host was named for this call, so that a command that also works without one asks it.
     pub(crate) fn is_named(&self) -> bool {
         self.server.is_some() || self.context.is_some()
     }
+}
+
+/// The words of the command that was named.
+fn names(matches: &ArgMatches) -> Vec<&str> {
+    let first = matches.subcommand();
+    std::iter::successors(first, |(_, below)| below.subcommand()).map(|(name, _)| name).collect()
 }

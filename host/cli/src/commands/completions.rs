@@ -2,14 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::CommandFactory as _;
-
 use crate::args::Cli;
 use crate::print;
 
 pub(crate) fn run(shell: clap_complete::Shell) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "inquisitor", &mut script);
+    clap_complete::generate(shell, &mut Cli::described(), "inquisitor", &mut script);
     print::write(&script)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -18,6 +18,7 @@ use reqwest::header::ACCEPT;
 use serde_json::{Value, json};
 
 use crate::args::client::{InquiryArgs, InquiryCommand, InquiryList, Readings};
+use crate::args::remote::Remote;
 use crate::args::{Global, Output};
 use crate::client::{Client, Following, HostEvent};
 use crate::commands::watch;
@@ -31,9 +32,10 @@ const READINGS: u64 = 50;
 pub(crate) async fn run(
     global: &Global,
     settings: &Settings,
+    remote: &Remote,
     args: &InquiryArgs,
 ) -> anyhow::Result<ExitCode> {
-    let client = Client::new(&args.remote, settings)?;
+    let client = Client::new(remote, settings)?;
     match &args.command {
         InquiryCommand::List(args) => list(global, &client, args).await?,
         InquiryCommand::Show { id } => show(global, &client, id).await?,

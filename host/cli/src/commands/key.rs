@@ -8,6 +8,7 @@ use inquisitor_server::api::keys::{CreatedKey, Key, NewKey};
 use reqwest::Method;
 
 use crate::args::client::{KeyArgs, KeyCommand, RoleName};
+use crate::args::remote::Remote;
 use crate::args::{Global, Output};
 use crate::client::Client;
 use crate::print;
@@ -15,8 +16,13 @@ use crate::quantity::Period;
 use crate::settings::Settings;
 use crate::table::{Table, fields, time};
 
-pub(crate) async fn run(global: &Global, settings: &Settings, args: &KeyArgs) -> anyhow::Result<ExitCode> {
-    let client = Client::new(&args.remote, settings)?;
+pub(crate) async fn run(
+    global: &Global,
+    settings: &Settings,
+    remote: &Remote,
+    args: &KeyArgs,
+) -> anyhow::Result<ExitCode> {
+    let client = Client::new(remote, settings)?;
     match &args.command {
         KeyCommand::List => list(global, &client).await?,
         KeyCommand::Show { id } => {

@@ -29,20 +29,20 @@ use crate::settings::Settings;
 /// # Errors
 /// What stopped it, to be shown to the user.
 pub(crate) fn run(cli: &Cli, settings: &Settings) -> anyhow::Result<ExitCode> {
-    let global = &cli.global;
+    let (global, remote) = (&cli.global, &cli.remote);
     match &cli.command {
         Command::Run(run) => block_on(run::run(global, settings, run))?,
         Command::Validate(validate) => block_on(validate::run(global, settings, validate))?,
         Command::Schema => schema::run(),
-        Command::Plugin(plugin) => plugin::run(global, settings, plugin),
-        Command::Ledger(ledger) => ledger::run(global, settings, ledger),
+        Command::Plugin(plugin) => plugin::run(global, settings, remote, plugin),
+        Command::Ledger(ledger) => ledger::run(global, settings, remote, ledger),
         Command::Serve(serve) => block_on(serve::run(global, settings, serve))?,
-        Command::Submit(submit) => block_on(submit::run(global, settings, submit))?,
-        Command::Inquiry(args) => block_on(inquiry::run(global, settings, args))?,
-        Command::Tenant(args) => block_on(tenant::run(global, settings, args))?,
-        Command::Key(args) => block_on(key::run(global, settings, args))?,
-        Command::Status(args) => block_on(status::run(global, settings, args))?,
-        Command::Raft(args) => block_on(raft::run(global, settings, args))?,
+        Command::Submit(submit) => block_on(submit::run(global, settings, remote, submit))?,
+        Command::Inquiry(args) => block_on(inquiry::run(global, settings, remote, args))?,
+        Command::Tenant(args) => block_on(tenant::run(global, settings, remote, args))?,
+        Command::Key(args) => block_on(key::run(global, settings, remote, args))?,
+        Command::Status => block_on(status::run(global, settings, remote))?,
+        Command::Raft(args) => block_on(raft::run(global, settings, remote, args))?,
         Command::Context(command) => context::run(global, settings, command),
         Command::Completions { shell } => completions::run(*shell),
     }

@@ -7,12 +7,13 @@ use reqwest::Method;
 
 use crate::args::Global;
 use crate::args::client::{RaftArgs, RaftCommand};
+use crate::args::remote::Remote;
 use crate::client::Client;
 use crate::print;
 use crate::settings::Settings;
 use crate::table::{Table, fields};
 
-pub(crate) async fn run(global: &Global, settings: &Settings, args: &RaftArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(global: &Global, settings: &Settings, remote: &Remote, args: &RaftArgs) -> anyhow::Result<ExitCode> {
     let mut remote = args.remote.clone();
     if let RaftCommand::TransferLeader { wait, .. } = &args.command {
         // A host that is about to stop waits no longer than it was told.

@@ -7,15 +7,15 @@ use inquisitor_server::api::ops::HostStatus;
 use inquisitor_server::api::raft::Raft;
 
 use crate::args::Global;
-use crate::args::client::StatusArgs;
+use crate::args::remote::Remote;
 use crate::client::Client;
 use crate::quantity::Period;
 use crate::settings::Settings;
 use crate::table::fields;
 use crate::{exit, print};
 
-pub(crate) async fn run(global: &Global, settings: &Settings, args: &StatusArgs) -> anyhow::Result<ExitCode> {
-    let client = Client::new(&args.remote, settings)?;
+pub(crate) async fn run(global: &Global, settings: &Settings, remote: &Remote) -> anyhow::Result<ExitCode> {
+    let client = Client::new(remote, settings)?;
     let answer = client.get(&["v1", "status"], &[]).await?;
     let status: HostStatus = answer.typed()?;
     print::result(global.output, &answer.value, || Ok(shown(client.server(), &status)))?;

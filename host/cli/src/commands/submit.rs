@@ -9,15 +9,21 @@ use reqwest::header::HeaderName;
 use serde_json::{Value, json};
 
 use crate::args::client::Submit;
+use crate::args::remote::Remote;
 use crate::args::{Global, Output};
 use crate::client::{Answer, Client, ClientError};
 use crate::commands::watch;
 use crate::settings::Settings;
 use crate::{exit, input, print};
 
-pub(crate) async fn run(global: &Global, settings: &Settings, args: &Submit) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    global: &Global,
+    settings: &Settings,
+    remote: &Remote,
+    args: &Submit,
+) -> anyhow::Result<ExitCode> {
     let manifest = input::text(&args.manifest)?;
-    let client = Client::new(&args.remote, settings)?;
+    let client = Client::new(remote, settings)?;
     let content_type = if manifest.name.ends_with(".json") { "application/json" } else { "application/yaml" };
     let path: &[&str] = if args.dry_run { &["v1", "inquiries", "validate"] } else { &["v1", "inquiries"] };
     let mut request = client

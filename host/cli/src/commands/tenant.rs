@@ -12,13 +12,19 @@ use serde_json::Value;
 
 use crate::args::Global;
 use crate::args::client::{PolicyOptions, TenantArgs, TenantChange as Change, TenantCommand};
+use crate::args::remote::Remote;
 use crate::client::Client;
 use crate::settings::Settings;
 use crate::table::{Table, fields, time};
 use crate::{input, print};
 
-pub(crate) async fn run(global: &Global, settings: &Settings, args: &TenantArgs) -> anyhow::Result<ExitCode> {
-    let client = Client::new(&args.remote, settings)?;
+pub(crate) async fn run(
+    global: &Global,
+    settings: &Settings,
+    remote: &Remote,
+    args: &TenantArgs,
+) -> anyhow::Result<ExitCode> {
+    let client = Client::new(remote, settings)?;
     match &args.command {
         TenantCommand::List => list(global, &client).await?,
         TenantCommand::Show { name } => {

@@ -109,8 +109,8 @@ pub(crate) fn show_finding(
     )
 }
 
-/// Outcomes of an attempt that brought what it was to bring: the ledger's word, and that of reports.
-const COMPLETED: [&str; 2] = ["readings", "completed"];
+/// The outcome of an attempt that brought what it was to bring.
+const COMPLETED: &str = "completed";
 
 /// What is remembered between the events of an inquiry.
 #[derive(Default)]
@@ -164,7 +164,7 @@ impl Watched {
                     return Some(Progress::StepRetried { step, attempt, failure: outcome, wait_ms: None });
                 }
                 let readings = usize::try_from(event.readings.unwrap_or(0)).unwrap_or(usize::MAX);
-                let failure = (!COMPLETED.contains(&outcome.as_str())).then_some(outcome);
+                let failure = (outcome != COMPLETED).then_some(outcome);
                 Some(Progress::StepRecorded {
                     step,
                     round: event.round.unwrap_or(0),
@@ -206,7 +206,7 @@ mod tests {
             Some(Progress::StepStarted { step: "a".to_owned() })
         );
         let recorded = json!({
-            "index": 2, "time": "2026-11-24T19:00:01.25Z", "step": "a", "outcome": "readings", "final": true,
+            "index": 2, "time": "2026-11-24T19:00:01.25Z", "step": "a", "outcome": "completed", "final": true,
             "readings": 3, "round": 0,
         });
         assert_eq!(

@@ -141,17 +141,26 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
+    /// A catalogue of the files' plugins: see [`Catalogue::load_files`].
+    pub async fn load(runtime: &Runtime, files: &[PathBuf], folders: &[PathBuf]) -> Self {
+        let catalogue = Self::default();
+        catalogue.load_files(runtime, files, folders, |_, _| {}).await;
+        catalogue
+    }
+
     /// Load the named files, then every `*.wasm` of the folders in order of name. A plugin that a file was named for takes
     /// the place of those by the same name in the folders. Never fails: what cannot be loaded is in
-    /// [`Catalogue::broken`].
-    pub async fn load(runtime: &Runtime, files: &[PathBuf], folders: &[PathBuf]) -> Self {
+    /// [`Catalogue::broken`]. All are there when it is done, and none before.
+    ///
+    /// `tell` is called before each one with how many are done, and how many there are: compiling may take long.
+    pub async fn load_files(
+        &self,
+        runtime: &Runtime,
+        files: &[PathBuf],
+        folders: &[PathBuf],
+        tell: impl Fn(usize, usize),
+    ) {
         let mut plugins = Plugins::default();
-        for path in files {
-            match load_file(runtime, path).await {
-                Ok(plugin) => plugins.add_file(plugin, Source::File(path.clone())),
-                Err(message) => plugins.broken.push(Broken::file(path.clone(), message)),
-            }
-        }
         let mut paths = Vec::new();
         for folder in folders {
             match files::components(folder) {
@@ -165,15 +174,25 @@ impl Catalogue {
                 plugins.broken.push(Broken::file(path, message));
             }
         }
+        let of = files.len() + paths.len();
+        for (done, path) in files.iter().enumerate() {
+            tell(done, of);
+            match load_file(runtime, path).await {
+                Ok(plugin) => plugins.add_file(plugin, Source::File(path.clone())),
+                Err(message) => plugins.broken.push(Broken::file(path.clone(), message)),
+            }
+        }
         let named = plugins.clone();
-        for path in paths {
+        for (done, path) in paths.into_iter().enumerate() {
+            tell(files.len() + done, of);
             match load_file(runtime, &path).await {
                 Ok(plugin) if named.has_file_named(&plugin.description().name) => {}
                 Ok(plugin) => plugins.add_file(plugin, Source::File(path)),
                 Err(message) => plugins.broken.push(Broken::file(path, message)),
             }
         }
-        Self::from(plugins)
+        tell(of, of);
+        self.change(|current| current.replace_files(plugins));
     }
 
     /// A catalogue of one plugin.

@@ -54,6 +54,12 @@ impl Plugins {
         }
     }
 
+    /// Take the files of another set, and what is wrong with them.
+    pub(super) fn replace_files(&mut self, other: Self) {
+        self.files = other.files;
+        self.broken = other.broken;
+    }
+
     /// Whether a file brought a plugin of this name.
     pub(super) fn has_file_named(&self, name: &str) -> bool {
         self.files.iter().any(|installed| installed.info.name == name)

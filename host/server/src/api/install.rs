@@ -193,7 +193,7 @@ impl Installation {
         // Compiled by now, so this reads what the check has left in memory.
         let plugin = app.runtime.load(&bytes).await.map_err(|error| Problem::internal(&error))?;
         let description = plugin.description();
-        let taken = app.catalogue.installed().into_iter().find(|one| {
+        let taken = app.plugins()?.installed().into_iter().find(|one| {
             let other = one.plugin.description();
             matches!(one.source, Source::File(_))
                 && other.name == description.name

@@ -115,3 +115,28 @@ async fn an_address_that_is_taken_is_told() {
     let error = Setup::new().configure(|config| config.http_listen = host.address).fails_to_start().await;
     assert_eq!(error.to_string(), format!("cannot listen on {}", host.address));
 }
+
+#[tokio::test]
+async fn a_host_that_loads_its_plugins_lives_and_says_how_far_it_is() {
+    let host = Setup::new().start_loading().await;
+    assert_eq!(Answer::of(host.request(Method::GET, "/health")).await.status, 200);
+    let ready = Answer::of(host.request(Method::GET, "/ready")).await;
+    let reasons = json!(["plugins are loading: 0 of 2"]);
+    assert_eq!((ready.status, &ready.body["reasons"]), (503, &reasons));
+    assert_eq!(host.get("/v1/status").await.body["ready"]["reasons"], reasons);
+    // Not "there is no such plugin": it comes.
+    for path in ["/v1/plugins", "/v1/plugins/echo"] {
+        let plugins = host.get(path).await;
+        assert_eq!((plugins.status, plugins.header("retry-after")), (503, "1"), "{plugins:?}");
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_named_plugin_that_is_none_stops_the_host() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("broken.wasm");
+    std::fs::write(&path, b"no component").unwrap();
+    let error = Setup::new().naming(path.clone()).fails_to_start().await.to_string();
+    assert!(error.starts_with(&format!("cannot use {} for plugins: ", path.display())), "{error}");
+}

@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use inquisitor_conductor::{Conductor, ConductorConfig};
 use inquisitor_engine::EngineConfig;
-use inquisitor_engine::catalogue::Catalogue;
 use inquisitor_runtime::{CompilerCommand, Runtime, RuntimeConfig, compile_child_if_requested};
-use inquisitor_server::{Parts, ServerConfig, ServerError, serve};
+use inquisitor_server::{Parts, PluginFiles, ServerConfig, ServerError, serve};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -42,6 +41,10 @@ pub(crate) struct Setup {
     pub(crate) config: ServerConfig,
     /// Plugins that come with the host.
     pub(crate) shipped: Vec<&'static str>,
+    /// More plugins, by their files.
+    pub(crate) named: Vec<PathBuf>,
+    /// Whether compiling comes to an end.
+    pub(crate) compiles: bool,
 }
 
 impl Setup {
@@ -50,7 +53,7 @@ impl Setup {
         let mut config = ServerConfig::new(SocketAddr::from(([127, 0, 0, 1], 0)));
         config.api_key = Some(API_KEY.to_owned());
         config.shutdown_timeout = Duration::from_secs(5);
-        Self { config, shipped: vec!["echo", "table"] }
+        Self { config, shipped: vec!["echo", "table"], named: Vec::new(), compiles: true }
     }
 
     pub(crate) fn configure(mut self, change: impl FnOnce(&mut ServerConfig)) -> Self {
@@ -61,6 +64,17 @@ impl Setup {
     pub(crate) fn shipping(mut self, plugins: &[&'static str]) -> Self {
         self.shipped = plugins.to_vec();
         self
+    }
+
+    pub(crate) fn naming(mut self, plugin: PathBuf) -> Self {
+        self.named.push(plugin);
+        self
+    }
+
+    /// With a compiler that never gets done, and nothing compiled before. Not waited for: it does not get ready.
+    pub(crate) async fn start_loading(mut self) -> Host {
+        self.compiles = false;
+        self.start_unready(Arc::new(tempfile::tempdir().unwrap())).await
     }
 
     /// Start in a folder of its own, and wait until it is ready.
@@ -101,15 +115,21 @@ impl Setup {
                 .map(Into::into)
                 .into(),
         };
+        if !self.compiles {
+            runtime = RuntimeConfig::new(folder.join("cache"));
+            runtime.compiler = CompilerCommand {
+                program: Some("/bin/sh".into()),
+                arguments: ["-c", "exec sleep 600"].map(Into::into).into(),
+            };
+        }
         let runtime = Runtime::new(runtime).unwrap();
-        let files: Vec<PathBuf> = self.shipped.iter().map(|name| plugin(name)).collect();
-        let catalogue = Arc::new(Catalogue::load(&runtime, &files, &[]).await);
-        assert!(catalogue.broken().is_empty(), "{:?}", catalogue.broken());
+        let shipped = self.shipped.iter().map(|name| plugin(name));
+        let files: Vec<PathBuf> = shipped.chain(self.named.clone()).collect();
         let conductor = Conductor::open(ConductorConfig::new(&data_dir, "test")).await.unwrap();
         Parts {
             conductor: Arc::new(conductor),
             runtime,
-            catalogue,
+            plugins: PluginFiles { files, folders: Vec::new() },
             engine: EngineConfig::new("test"),
             data_dir,
             on_listening: None,

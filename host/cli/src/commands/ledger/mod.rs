@@ -1,9 +1,9 @@
 //! `inquisitor ledger`: read the ledger of a host or of a data directory, and verify exports and proofs with nothing else at
 //! hand.
 
+mod asked;
 mod local;
 mod proof;
-mod remote;
 
 use std::fmt;
 use std::path::Path;
@@ -14,34 +14,40 @@ use inquisitor_ledger::Checkpoint;
 use serde_json::{Value, json};
 
 use crate::args::ledger::{Ledger, LedgerSource, Verify};
+use crate::args::remote::Remote;
 use crate::args::{Global, Output};
 use crate::client::Client;
 use crate::commands::block_on;
 use crate::settings::Settings;
 use crate::{exit, input, print};
 
-pub(crate) fn run(global: &Global, settings: &Settings, command: &Ledger) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(
+    global: &Global,
+    settings: &Settings,
+    remote: &Remote,
+    command: &Ledger,
+) -> anyhow::Result<ExitCode> {
     match command {
         Ledger::Checkpoint { source, size } => block_on(async {
-            match Source::of(source, settings)? {
-                Source::Host(client) => remote::checkpoint(global, &client, *size).await,
+            match Source::of(source, remote, settings)? {
+                Source::Host(client) => asked::checkpoint(global, &client, *size).await,
                 Source::Folder(folder) => local::checkpoint(global, folder, *size).await,
             }
         })?,
         Ledger::Export { source } => block_on(async {
-            match Source::of(source, settings)? {
-                Source::Host(client) => remote::export(&client).await,
+            match Source::of(source, remote, settings)? {
+                Source::Host(client) => asked::export(&client).await,
                 Source::Folder(folder) => local::export(folder).await,
             }
         })?,
-        Ledger::Entries { from, limit, remote } => {
-            block_on(async { remote::entries(global, &Client::new(remote, settings)?, *from, *limit).await })?
+        Ledger::Entries { from, limit } => {
+            block_on(async { asked::entries(global, &Client::new(remote, settings)?, *from, *limit).await })?
         }
-        Ledger::Prove { index, from, size, remote } => block_on(async {
+        Ledger::Prove { index, from, size } => block_on(async {
             let client = Client::new(remote, settings)?;
             match (index, from) {
-                (Some(index), _) => remote::inclusion(global, &client, *index, *size).await,
-                (None, from) => remote::consistency(global, &client, from.unwrap_or(0), *size).await,
+                (Some(index), _) => asked::inclusion(global, &client, *index, *size).await,
+                (None, from) => asked::consistency(global, &client, from.unwrap_or(0), *size).await,
             }
         })?,
         Ledger::Verify(args) => verify(global, args),
@@ -56,10 +62,10 @@ enum Source<'a> {
 
 impl<'a> Source<'a> {
     /// A host where one was named; else the data directory that was named, else the host of the context in use.
-    fn of(source: &'a LedgerSource, settings: &'a Settings) -> anyhow::Result<Self> {
+    fn of(source: &'a LedgerSource, remote: &Remote, settings: &'a Settings) -> anyhow::Result<Self> {
         match source.data_dir.as_deref().or(settings.data_dir.as_deref()) {
-            Some(folder) if !source.remote.is_named() => Ok(Self::Folder(folder)),
-            _ => Ok(Self::Host(Box::new(Client::new(&source.remote, settings)?))),
+            Some(folder) if !remote.is_named() => Ok(Self::Folder(folder)),
+            _ => Ok(Self::Host(Box::new(Client::new(remote, settings)?))),
         }
     }
 }

@@ -27,9 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(1800);
 pub(crate) async fn push(
     global: &Global,
     settings: &Settings,
+    remote: &Remote,
     args: &PluginPush,
 ) -> anyhow::Result<ExitCode> {
-    let client = Client::new(&args.remote, settings)?;
+    let client = Client::new(remote, settings)?;
     let query: Vec<(&str, String)> = args.tenant.iter().map(|tenant| ("tenant", tenant.clone())).collect();
     let cannot_read = || format!("cannot read {}", args.file.display());
     let file = tokio::fs::File::open(&args.file).await.with_context(cannot_read)?;
@@ -98,9 +99,10 @@ pub(crate) async fn remove(
 pub(crate) async fn list(
     global: &Global,
     settings: &Settings,
+    remote: &Remote,
     args: &PluginList,
 ) -> anyhow::Result<ExitCode> {
-    let client = Client::new(&args.remote, settings)?;
+    let client = Client::new(remote, settings)?;
     let query: Vec<(&str, String)> = args.name.iter().map(|name| ("name", name.clone())).collect();
     let list = client.items(&["v1", "plugins"], &query, None).await?;
     print::result(global.output, &list.items, || Ok(table(&list.typed()?)))?;

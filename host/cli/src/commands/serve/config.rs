@@ -238,7 +238,7 @@ mod tests {
     /// Options alone: tests run beside each other and share one environment, which is left out here.
     fn serve(options: &[&str]) -> (Global, Serve) {
         let command = ["inquisitor", "serve"].iter().chain(options);
-        let Cli { global, command } = Cli::try_parse_from(command).unwrap();
+        let Cli { global, command, .. } = Cli::try_parse_from(command).unwrap();
         match command {
             Command::Serve(serve) => (global, *serve),
             other => panic!("{other:?}"),

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use inquisitor_engine::EngineConfig;
 use inquisitor_engine::secrets::AllowedSecrets;
-use inquisitor_server::Parts;
+use inquisitor_server::{Parts, PluginFiles};
 use tokio::sync::oneshot;
 
 use crate::args::serve::Serve;
-use crate::args::{Global, Output};
+use crate::args::{Global, Output, PluginSources};
 use crate::commands::signals::Signals;
 use crate::settings::Settings;
 use crate::{exit, host, print};
@@ -36,10 +36,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &Serve) -> a
     let data_dir = effective.data_dir.clone().context("there is no data directory")?;
     let member = effective.raft_node_id.as_deref().unwrap_or_default();
     let runtime = host::runtime(None, &effective)?;
-    let catalogue = host::load(&runtime, &args.sources, &effective).await?;
-    for broken in catalogue.broken() {
-        tracing::warn!(plugin = broken.name, "a plugin is left out: {}", broken.message);
-    }
+    let plugins = plugins(&args.sources, &effective)?;
     let secrets = AllowedSecrets {
         allowed: effective.allow_secret.iter().cloned().collect(),
         directory: effective.secret_dir.clone(),
@@ -50,7 +47,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &Serve) -> a
     let parts = Parts {
         conductor: host::member_of(config::conductor(&effective).await?).await?,
         runtime,
-        catalogue,
+        plugins,
         engine: EngineConfig { secrets: Arc::new(secrets), ..EngineConfig::new(member) },
         data_dir,
         on_listening: Some(Box::new(move |address| {
@@ -81,6 +78,18 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &Serve) -> a
     served.context("the host cannot run")?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where the plugins are. They are loaded when the host listens already, so what can be seen at once is looked at here.
+fn plugins(sources: &PluginSources, effective: &Settings) -> anyhow::Result<PluginFiles> {
+    let files = sources.plugin.clone();
+    if let Some(missing) = files.iter().find(|path| !path.exists()) {
+        anyhow::bail!("cannot use {} for plugins: there is no such file", missing.display());
+    }
+    for folder in &sources.plugin_dir {
+        std::fs::read_dir(folder).with_context(|| format!("cannot use {} for plugins", folder.display()))?;
+    }
+    Ok(PluginFiles { files, folders: host::plugin_folders(sources, effective) })
 }
 
 fn print_config(global: &Global, effective: &Settings) -> anyhow::Result<()> {

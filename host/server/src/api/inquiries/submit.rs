@@ -1,6 +1,6 @@
 //! Taking manifests in, and saying what is wrong with them.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::Json;
@@ -108,12 +108,12 @@ pub(super) async fn submit(
         let report = report(&app, &checked.diagnostics, Some(&plan), checked.tenant)?;
         return Ok(Json(report).into_response());
     }
-    let base_dir = base_dir(&app);
-    let (permit, bounds) = admit(&app, &principal, &checked.tenant, &plan, base_dir.as_deref()).await?;
+    let base_dir = app.config.base_dir();
+    let (permit, bounds) = admit(&app, &principal, &checked.tenant, &plan, base_dir).await?;
     let submission = Submission {
         plan,
         manifest: checked.text,
-        base_dir,
+        base_dir: base_dir.map(Path::to_owned),
         bounds,
         origin: Origin::Key { key: principal.key },
         idempotency_key,
@@ -200,7 +200,7 @@ async fn check(
 fn compile_for(app: &App, own: Option<&str>, bytes: Bytes) -> Result<Checked, Problem> {
     let parsed = parse_bytes(FILE, &bytes);
     let tenant = tenant_of(app, own, parsed.manifest.as_ref())?;
-    let (plan, found) = compile(&parsed, &app.catalogue.visible_to(&tenant));
+    let (plan, found) = compile(&parsed, &app.plugins()?.visible_to(&tenant));
     let diagnostics = parsed.diagnostics.merged(found);
     // Where it is not UTF-8 there is no plan and the text is not needed.
     let text = String::from_utf8(bytes.into()).unwrap_or_default();
@@ -222,11 +222,6 @@ fn tenant_of(app: &App, own: Option<&str>, manifest: Option<&Manifest>) -> Resul
     Ok(tenant.to_owned())
 }
 
-/// Where relative paths of a submitted manifest begin.
-fn base_dir(app: &App) -> Option<PathBuf> {
-    app.config.substrate_dir.as_ref().or(app.config.manifest_dir.as_ref()).cloned()
-}
-
 fn report(
     app: &App,
     diagnostics: &Diagnostics,
@@ -234,7 +229,7 @@ fn report(
     tenant: String,
 ) -> Result<ValidationReport, Problem> {
     let violations = match plan {
-        Some(plan) => review(app, &tenant, plan, base_dir(app).as_deref())?,
+        Some(plan) => review(app, &tenant, plan, app.config.base_dir())?,
         None => Vec::new(),
     };
     Ok(ValidationReport {

@@ -78,7 +78,7 @@ async fn list(
     principal.permit(&app, Action::PluginRead, "", principal.sees()).await.map(drop)?;
     let limit = page::limit(query.limit)?;
     let after = query.cursor.as_deref().map(position_of).transpose()?;
-    let installed = app.catalogue.installed();
+    let installed = app.plugins()?.installed();
     let page = off_thread(move || {
         let mut found: Vec<(Position, &Installed)> = installed
             .iter()
@@ -202,13 +202,13 @@ fn find(app: &App, reference: &str, sees: Option<&str>) -> Result<Installed, Pro
             let parsed: PluginReference =
                 reference.parse().map_err(|error| missing(format!("`{shown}` names no plugin: {error}")))?;
             let resolved = match sees {
-                Some(tenant) => app.catalogue.visible_to(tenant).resolve(&parsed),
-                None => app.catalogue.everything().resolve(&parsed),
+                Some(tenant) => app.plugins()?.visible_to(tenant).resolve(&parsed),
+                None => app.plugins()?.everything().resolve(&parsed),
             };
             resolved.map_err(|error| missing(error.to_string()))?.digest.clone()
         }
     };
-    let mut installed = app.catalogue.installed().into_iter();
+    let mut installed = app.plugins()?.installed().into_iter();
     installed
         .find(|one| one.plugin.digest() == digest && is_visible(one, sees))
         .ok_or_else(|| missing(format!("there is no plugin {digest}")))
