@@ -65,11 +65,13 @@ pub(crate) enum Table {
     Requests = 21,
     /// Ids of these requests in the order in which they were answered; by number.
     RequestOrder = 22,
+    /// Names of tenants that were removed: no values; by name. As small as the ledger's entry of the removal, and as lasting.
+    RemovedTenants = 23,
 }
 
 impl Table {
     /// All of them, in the order of their numbers, which are part of the snapshot's format.
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::Meta,
         Self::Inquiries,
         Self::Plans,
@@ -93,6 +95,7 @@ impl Table {
         Self::Versions,
         Self::Requests,
         Self::RequestOrder,
+        Self::RemovedTenants,
     ];
 
     /// Whether the [`Registry`](crate::registry::Registry) shows its rows.
@@ -125,6 +128,7 @@ impl Table {
             Self::Versions => "versions",
             Self::Requests => "requests",
             Self::RequestOrder => "request-order",
+            Self::RemovedTenants => "removed-tenants",
         })
     }
 }

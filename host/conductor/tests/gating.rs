@@ -93,6 +93,9 @@ async fn a_tenant_goes_with_its_keys_and_plugins_but_not_with_running_inquiries(
     done(&conductor, remove_tenant("pharma")).await;
     let entry = entries(&conductor, size).await.remove(0);
     assert_eq!((entry.kind.as_str(), entry.inquiry.as_str()), ("tenant-removed", ""));
+    // Its inquiries are still there under this name.
+    let again = refusal(&conductor, create_tenant("pharma", None)).await;
+    assert_eq!(again, Refusal::TenantRemoved { tenant: "pharma".into() });
     assert_eq!(
         serde_json::Value::Object(entry.body),
         serde_json::json!({

@@ -335,6 +335,12 @@ pub enum Refusal {
         /// The name.
         tenant: String,
     },
+    /// A tenant of this name was removed; what it left in the ledger is nobody else's.
+    #[error("the name `{tenant}` was that of a tenant that is removed and stays its own; take another")]
+    TenantRemoved {
+        /// The name.
+        tenant: String,
+    },
     /// The tenant has inquiries that have not ended, or is the one that always exists.
     #[error("the tenant `{tenant}` cannot be removed: {reason}")]
     TenantInUse {

@@ -114,7 +114,6 @@ impl Engine {
 mod tests {
     use std::sync::Arc;
 
-    use super::*;
     use crate::catalogue::Catalogue;
     use crate::journal::Journal as _;
     use crate::testing::{Memory, component, engine_of, runtime};

@@ -27,6 +27,10 @@ pub(super) fn create_tenant(rows: &mut Writer<'_>, tenant: &TenantFacts) -> Resu
     if tenant_use(rows, &tenant.name)?.is_some() {
         return refused(Refusal::TenantExists { tenant: tenant.name.clone() });
     }
+    // What the one before left, inquiries and entries of the ledger, goes by the name: nobody else may come to see it.
+    if rows.has(Table::RemovedTenants, tenant.name.as_bytes())? {
+        return refused(Refusal::TenantRemoved { tenant: tenant.name.clone() });
+    }
     // The default one is there even while it has no row.
     let unwritten = !rows.has(Table::Tenants, DEFAULT_TENANT.as_bytes())?;
     if rows.count(Table::Tenants)? + u64::from(unwritten) >= MAX_TENANTS as u64 {
@@ -65,7 +69,7 @@ fn no_such_tenant(tenant: &str) -> Result<Outcome, ConductorError> {
     refused(Refusal::NoSuchTenant { tenant: tenant.to_owned() })
 }
 
-/// Removes a tenant, its keys and its plugins. Its ended inquiries stay.
+/// Removes a tenant, its keys and its plugins. Its ended inquiries stay, and so its name stays taken.
 pub(super) fn remove_tenant(rows: &mut Writer<'_>, tenant: &str) -> Result<Outcome, ConductorError> {
     let in_use = |reason: String| refused(Refusal::TenantInUse { tenant: tenant.to_owned(), reason });
     if tenant == DEFAULT_TENANT {
@@ -101,6 +105,7 @@ pub(super) fn remove_tenant(rows: &mut Writer<'_>, tenant: &str) -> Result<Outco
     }
     rows.delete(Table::Tenants, tenant.as_bytes())?;
     rows.delete(Table::TenantUse, tenant.as_bytes())?;
+    rows.put(Table::RemovedTenants, tenant.as_bytes(), &[])?;
     let note = Note::Removed { keys, plugins: plugins.len() as u64 };
     Ok(Outcome { applied: Applied::Done, changed: true, note })
 }

@@ -1,7 +1,7 @@
 //! The journal as the trait's documentation describes it, in memory and without a thought for speed.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use inquisitor_engine::gating::{Bounds, DEFAULT_TENANT, KeyRecord, PluginRecord, Tenant};
 use inquisitor_engine::journal::{
@@ -21,6 +21,8 @@ pub struct Model {
     /// By tenant and idempotency key.
     made: BTreeMap<(String, String), String>,
     pub tenants: BTreeMap<String, Tenant>,
+    /// Names that were tenants'.
+    removed: BTreeSet<String>,
     pub keys: BTreeMap<String, KeyRecord>,
     pub plugins: BTreeMap<(Option<String>, String), PluginRecord>,
     /// Entries of the ledger.
@@ -264,6 +266,9 @@ impl Model {
                 if self.exists(&tenant.name).is_ok() {
                     return Err(Refusal::TenantExists { tenant: tenant.name.clone() });
                 }
+                if self.removed.contains(&tenant.name) {
+                    return Err(Refusal::TenantRemoved { tenant: tenant.name.clone() });
+                }
                 self.tenants.insert(tenant.name.clone(), (**tenant).clone());
             }
             Command::UpdateTenant { tenant, .. } => {
@@ -314,6 +319,7 @@ impl Model {
             many => return in_use(&format!("{many} of its inquiries have not ended")),
         }
         self.tenants.remove(tenant);
+        self.removed.insert(tenant.to_owned());
         self.keys.retain(|_, key| key.tenant.as_deref() != Some(tenant));
         self.plugins.retain(|(of, _), _| of.as_deref() != Some(tenant));
         Ok(())

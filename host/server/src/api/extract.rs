@@ -122,8 +122,14 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Result<Option<String>, Proble
     Ok(Some(essence))
 }
 
-/// The body must be of one of these types, or of none that is named.
+/// The body must be of one of these types, or of none that is named, and not compressed: what it grows to would be for the
+/// client to say.
 pub(crate) fn expect_type(headers: &HeaderMap, types: &[&str]) -> Result<(), Problem> {
+    let encodings = headers.get_all(header::CONTENT_ENCODING);
+    if encodings.iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        let detail = "a body with Content-Encoding is not read here; send it as it is";
+        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+    }
     match content_type(headers)? {
         Some(given) if !types.contains(&given.as_str()) => {
             let detail = format!("`{given}` is not read here; send {}", types.join(" or "));
@@ -214,6 +220,18 @@ mod tests {
             "{problem:?}"
         );
         assert!(expect_type(&HeaderMap::new(), &["application/json"]).is_ok());
+    }
+
+    #[test]
+    fn a_compressed_body_is_not_read() {
+        let of = |encoding: &str| {
+            let headers = HeaderMap::from_iter([(header::CONTENT_ENCODING, encoding.parse().unwrap())]);
+            expect_type(&headers, &["application/json"]).map_err(|problem| problem.status)
+        };
+        assert_eq!(of("identity"), Ok(()));
+        for encoding in ["gzip", "br", "identity, gzip", ""] {
+            assert_eq!(of(encoding), Err(415), "{encoding}");
+        }
     }
 
     #[test]

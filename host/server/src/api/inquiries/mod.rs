@@ -325,7 +325,7 @@ async fn last_between(
     path = "/v1/inquiries/{id}/manifest",
     tag = "inquiries",
     params(("id" = String, Path, description = "Id of the inquiry.")),
-    responses((status = 200, description = "The text.", body = String, content_type = "application/yaml"), OfSomething)
+    responses((status = 200, description = "The text.", body = serde_json::Value, content_type = "application/yaml"), OfSomething)
 )]
 async fn manifest(
     State(app): State<Arc<App>>,

@@ -19,7 +19,7 @@ pub struct ReadingItem {
     /// Name of the quantity.
     pub quantity: String,
     /// The value: a number, a text, true or false; bytes as hexadecimal text.
-    #[schema(value_type = Object, example = json!(21.5))]
+    #[schema(example = json!(21.5))]
     pub value: serde_json::Value,
     /// What the value is.
     pub value_type: ValueType,
