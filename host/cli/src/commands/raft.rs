@@ -13,8 +13,13 @@ use crate::print;
 use crate::settings::Settings;
 use crate::table::{Table, fields};
 
-pub(crate) async fn run(global: &Global, settings: &Settings, remote: &Remote, args: &RaftArgs) -> anyhow::Result<ExitCode> {
-    let mut remote = args.remote.clone();
+pub(crate) async fn run(
+    global: &Global,
+    settings: &Settings,
+    remote: &Remote,
+    args: &RaftArgs,
+) -> anyhow::Result<ExitCode> {
+    let mut remote = remote.clone();
     if let RaftCommand::TransferLeader { wait, .. } = &args.command {
         // A host that is about to stop waits no longer than it was told.
         remote.timeout = *wait;
