@@ -54,7 +54,7 @@ fn main() {
     let extent = if short {
         Extent { seconds: 1, inquiries: 200, events: 2_000 }
     } else {
-        Extent { seconds: 6, inquiries: 10_000, events: 100_000 }
+        Extent { seconds: 3, inquiries: 10_000, events: 100_000 }
     };
     let folder = tempfile::tempdir().unwrap();
     start(folder.path());

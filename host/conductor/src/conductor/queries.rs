@@ -1,15 +1,18 @@
 //! What can be asked of a conductor beside the journal: lists, the ledger and its proofs, what is watched, and how it stands.
 
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
+use inquisitor_engine::journal::Inquiry;
 use inquisitor_ledger::{Checkpoint, Hash};
 use openraft::ServerState;
 use serde::Serialize;
 use tokio::sync::watch;
 
 use super::{Conductor, MemberStatus};
+use crate::database::Store;
 use crate::error::ConductorError;
 use crate::identity::show_id;
 use crate::list::{self, InquiryFilter, Page, Summary};
@@ -87,7 +90,7 @@ impl Conductor {
     /// # Errors
     /// When the state cannot be read.
     pub async fn status(&self) -> Result<RaftStatus, ConductorError> {
-        let head = self.read(read::head).await?;
+        let head = self.read_few(read::head)?;
         let running = self.node.running();
         let metrics = running.map_or_else(|| Metrics::new_initial(0), Running::metrics);
         let role = match (running, metrics.state) {
@@ -151,8 +154,7 @@ impl Conductor {
     /// # Errors
     /// When the state cannot be read.
     pub async fn summary(&self, id: &str) -> Result<Option<Summary>, ConductorError> {
-        let id = id.to_owned();
-        self.read(move |store| list::summary(store, &id)).await
+        self.read_few(|store| list::summary(store, id))
     }
 
     /// The inquiries that have not ended and that a file of the directory of declared manifests asked for, oldest first.
@@ -168,8 +170,7 @@ impl Conductor {
     /// # Errors
     /// When the state cannot be read.
     pub async fn unfinished_of(&self, tenant: &str) -> Result<usize, ConductorError> {
-        let tenant = tenant.to_owned();
-        self.read(move |store| list::unfinished_of(store, &tenant)).await
+        self.read_few(|store| list::unfinished_of(store, tenant))
     }
 
     /// Index and canonical bytes of ledger entries from an index on, at most `limit` (and at most [`crate::MAX_PAGE`]).
@@ -229,7 +230,7 @@ impl Conductor {
     /// # Errors
     /// When it has not so many yet, or the state cannot be read.
     pub async fn checkpoint_at(&self, size: u64) -> Result<Checkpoint, ConductorError> {
-        self.read(move |store| read::checkpoint_at(store, size)).await
+        self.read_few(|store| read::checkpoint_at(store, size))
     }
 
     /// The proof that an entry is in the ledger of `size` entries, for [`inquisitor_ledger::verify_inclusion`].
@@ -237,7 +238,7 @@ impl Conductor {
     /// # Errors
     /// When there is no such position, or the state cannot be read.
     pub async fn inclusion_proof(&self, index: u64, size: u64) -> Result<Vec<Hash>, ConductorError> {
-        self.read(move |store| read::inclusion(store, index, size)).await
+        self.read_few(|store| read::inclusion(store, index, size))
     }
 
     /// The proof that the ledger of `from` entries is the beginning of the one of `to` entries, for
@@ -246,7 +247,7 @@ impl Conductor {
     /// # Errors
     /// When there are no such sizes, or the state cannot be read.
     pub async fn consistency_proof(&self, from: u64, to: u64) -> Result<Vec<Hash>, ConductorError> {
-        self.read(move |store| read::consistency(store, from, to)).await
+        self.read_few(|store| read::consistency(store, from, to))
     }
 
     /// Writes the whole ledger as JSON lines, the checkpoint last, for [`inquisitor_ledger::verify_export`]. Blocking.
@@ -255,5 +256,41 @@ impl Conductor {
     /// When the state cannot be read or `out` not written.
     pub fn export_ledger(&self, out: &mut dyn Write) -> Result<Checkpoint, ConductorError> {
         read::export(&self.node.state, out)
+    }
+
+    /// Reads an inquiry and makes something of it, both on one thread that may block: one with thousands of steps takes long to
+    /// read and as long to show. None where there is no such inquiry.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn inquiry_into<T: Send + 'static>(
+        &self,
+        id: &str,
+        make: impl FnOnce(Inquiry) -> T + Send + 'static,
+    ) -> Result<Option<T>, ConductorError> {
+        let id = id.to_owned();
+        self.read(move |store| Ok(read::inquiry(store, &id)?.map(make))).await
+    }
+
+    /// The ledger's checkpoint now.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn ledger_checkpoint(&self) -> Result<Checkpoint, ConductorError> {
+        self.read_few(read::checkpoint)
+    }
+
+    /// Reads a few rows on this task: what lies in memory, and mostly it does, takes less than the detour over a thread that
+    /// may block.
+    fn read_few<T>(
+        &self,
+        read: impl FnOnce(&Store) -> Result<T, ConductorError>,
+    ) -> Result<T, ConductorError> {
+        catch_unwind(AssertUnwindSafe(|| read(&self.node.state))).unwrap_or_else(|panic| {
+            // As where a thread that may block reads: redb asserts what it reads.
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("reading it failed");
+            Err(ConductorError::damaged("a file of the data directory", said))
+        })
     }
 }

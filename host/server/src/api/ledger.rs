@@ -10,7 +10,6 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures::stream;
 use http::{HeaderMap, header};
-use inquisitor_engine::journal::Journal as _;
 use inquisitor_ledger::{Checkpoint, export_checkpoint_line, leaf_hash};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -125,12 +124,12 @@ async fn checkpoint(
 
 /// The checkpoint of a size, or of now.
 async fn at(app: &App, size: Option<u64>) -> Result<Checkpoint, Problem> {
-    let now = app.conductor.checkpoint().await?.size;
-    let size = size.unwrap_or(now);
-    if size > now {
-        return Err(beyond(size, now));
+    let now = app.conductor.ledger_checkpoint()?;
+    match size {
+        None => Ok(now),
+        Some(size) if size > now.size => Err(beyond(size, now.size)),
+        Some(size) => Ok(app.conductor.checkpoint_at(size).await?),
     }
-    Ok(app.conductor.checkpoint_at(size).await?)
 }
 
 fn beyond(asked: u64, now: u64) -> Problem {

@@ -24,7 +24,7 @@ use super::events::{self, Outline};
 use super::extract::{NoQuery, Path, Query};
 use super::page::{self, Page};
 use super::problems::{OfSomething, Usual};
-use super::shared::{off_thread, shortened};
+use super::shared::shortened;
 use crate::app::{App, now};
 use crate::gate::{Action, Permit, Principal};
 use crate::problem::Problem;
@@ -193,9 +193,10 @@ async fn details(
     Path(id): Path<String>,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    let (summary, inquiry) = read(&app, &principal, &id).await?;
-    // Thousands of steps are made and written on a thread that may block.
-    off_thread(move || Json(view::details(view::summary(summary), inquiry)).into_response()).await
+    let (summary, _) = look_up(&app, &principal, Action::InquiryRead, &id).await?;
+    // Thousands of steps are read and written on a thread that may block.
+    let show = move |inquiry| Json(view::details(view::summary(summary), inquiry)).into_response();
+    app.conductor.inquiry_into(&id, show).await?.ok_or_else(|| missing(&id))
 }
 
 /// Ask for an inquiry to end.
@@ -257,7 +258,7 @@ async fn findings(
     };
     let kind = if interim { events::UPDATED } else { events::CONCLUDED };
     let entry = last_entry(&app, &id, kind).await?;
-    let checkpoint = app.conductor.checkpoint().await?;
+    let checkpoint = app.conductor.ledger_checkpoint()?;
     Ok(Json(FindingDocument {
         inquiry: id,
         interim,
@@ -267,7 +268,7 @@ async fn findings(
             index: entry.as_ref().map(|entry| entry.index),
             finding_digest: entry.and_then(|entry| entry.body.finding),
             manifest_digest: inquiry.plan.manifest_digest,
-            checkpoint: LedgerCheckpoint { size: checkpoint.size, root: checkpoint.root },
+            checkpoint: LedgerCheckpoint { size: checkpoint.size, root: checkpoint.root.to_string() },
         },
     }))
 }
@@ -275,7 +276,7 @@ async fn findings(
 /// The last ledger entry of an inquiry that is of this kind. Looks back from the ledger's end in strides that grow, since it is
 /// near the end of an inquiry that may have many entries.
 async fn last_entry(app: &App, id: &str, kind: &str) -> Result<Option<Outline>, Problem> {
-    let mut end = app.conductor.checkpoint().await?.size;
+    let mut end = app.conductor.ledger_checkpoint()?.size;
     let mut stride = FIRST_STRIDE;
     while end > 0 {
         let start = end.saturating_sub(stride);
