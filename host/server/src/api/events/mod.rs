@@ -366,10 +366,10 @@ mod tests {
 
     #[test]
     fn an_entry_becomes_an_event_with_names() {
-        let bytes = br#"{"body":{"attempt":2,"count":3,"final":true,"outcome":"readings","round":0,"step":1,"record":"ab"},"index":9,"inquiry":"i","kind":"step-recorded","time":"t","v":1}"#;
+        let bytes = br#"{"body":{"attempt":2,"count":3,"final":true,"outcome":"completed","round":0,"step":1,"record":"ab"},"index":9,"inquiry":"i","kind":"step-recorded","time":"t","v":1}"#;
         let names = [("one".to_owned(), None), ("two".to_owned(), Some("probe".to_owned()))];
         let event = durable(serde_json::from_slice(bytes).unwrap(), &names);
-        insta::assert_snapshot!(serde_json::to_string(&event).unwrap(), @r#"{"index":9,"time":"t","step":"two","position":1,"instrument":"probe","round":0,"attempt":2,"outcome":"readings","final":true,"readings":3}"#);
+        insta::assert_snapshot!(serde_json::to_string(&event).unwrap(), @r#"{"index":9,"time":"t","step":"two","position":1,"instrument":"probe","round":0,"attempt":2,"outcome":"completed","final":true,"readings":3}"#);
         let decision = br#"{"body":{"action":"inquiry.submit","allowed":true,"count":1},"index":9,"inquiry":"i","kind":"access-decided","time":"t","v":1}"#;
         assert_eq!(durable(serde_json::from_slice(decision).unwrap(), &names).readings, None);
         let beyond = br#"{"body":{"step":7},"index":9,"inquiry":"i","kind":"step-leased","time":"t","v":1}"#;
