@@ -31,7 +31,7 @@ pub struct DurableEvent {
     /// Who leased the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub executor: Option<String>,
-    /// How the attempt ended: `readings`, `skipped`, or the name of a failure.
+    /// How the attempt ended: `completed`, `skipped`, or the name of a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// Whether the step gets no further attempt.
