@@ -1,11 +1,14 @@
 //! A continuous inquiry under a clock that stands still while anything works.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::Catalogue;
 use crate::drive::Drive;
-use crate::events::{Event, Silent};
+use crate::events::{Event, Observer, Silent};
 use crate::journal::{Abort, Inquiry, Status, StepResult};
 use crate::testing::{Heard, Memory, component, engine, engine_of, plan, runtime};
 use crate::{Engine, is_continuous, outcomes};
@@ -201,21 +204,48 @@ async fn readings_of_all_rounds_enter_the_finding_and_an_instrument_keeps_its_st
     let runtime = runtime(cache.path());
     let plugin = runtime.load(&component(0)).await.unwrap();
     let catalogue = Catalogue::of(plugin, "plain.wasm".into());
-    let text = "version: \"1.0\"\nid: it\nname: It\nmetadata: { author: Tests }\nprotocol:\n  type: sequential\n  phases:\n    - name: execution\n      steps: [ { name: s, type: measurement, instrument: probe, parameters: { keep: 1 } } ]\n    - analysis\nsubstrate: { source: { type: synthetic, generator: temperature_simulator, parameters: { samples: 5, noise: 0.5 } } }\ninstruments:\n  - { type: plain, id: probe, probeInterval: 10s }\nexecution: { history: 4 }\n";
+    let text = "version: \"1.0\"\nid: it\nname: It\nmetadata: { author: Tests }\nprotocol:\n  type: sequential\n  phases:\n    - name: execution\n      steps: [ { name: s, type: measurement, instrument: probe, parameters: { keep: 1 } } ]\n    - analysis\nsubstrate: { source: { type: synthetic, generator: temperature_simulator, parameters: { samples: 5, noise: 0.5 } } }\ninstruments:\n  - { type: plain, id: probe, probeInterval: 100ms }\nexecution: { history: 4 }\n";
     let validated = inquisitor_manifest::validate("it.yaml", text, &catalogue.visible_to("default"));
     let plan = validated.plan.unwrap_or_else(|| panic!("{:?}", validated.diagnostics));
-    // From here on the time is the test's own; compiling took some of the machine's.
-    tokio::time::pause();
     let (journal, engine) = engine_of(runtime, Arc::default(), catalogue);
     journal.submit("it", "default", plan);
-    let ended = drive_for(&engine, 65, |drive| drive.end.cancel()).await;
+    // A component runs on real threads, so the time is real too: it ends by what happened, not by the clock.
+    let drive = Drive::continuous();
+    let rounds = Arc::new(EndAfter { calls: AtomicU32::new(0), limit: 7, end: drive.end.clone() });
+    let ended = engine.drive("it", rounds.clone(), drive).await.unwrap();
+    let calls = rounds.calls.load(Ordering::SeqCst);
     let Status::Concluded { finding, .. } = &ended.status else { panic!("{:?}", ended.status) };
     let state = &ended.steps[&0];
-    assert_eq!((state.round, state.missed), (6, 0));
+    assert_eq!(
+        u64::from(state.round),
+        u64::from(calls) - 1 + state.missed,
+        "each round was called or missed"
+    );
     assert_eq!(finding.estimates[0].readings, 4, "the last rounds that are kept: {:?}", finding.reasons);
     let kept = state.record.as_ref().unwrap().state.as_ref().unwrap();
-    assert_eq!(crate::journal::Journal::blob(&*journal, kept).await.unwrap(), [7], "one for each round");
+    assert_eq!(
+        crate::journal::Journal::blob(&*journal, kept).await.unwrap(),
+        [u8::try_from(calls).unwrap()],
+        "one for each round"
+    );
     let values: std::collections::BTreeSet<String> =
         finding.estimates[0].course.iter().map(|moment| moment.value.to_string()).collect();
     assert_eq!(values.len(), 4, "each round has data of its own: {values:?}");
+}
+
+/// Ends an inquiry after so many calls of its instruments.
+struct EndAfter {
+    calls: AtomicU32,
+    limit: u32,
+    end: CancellationToken,
+}
+
+impl Observer for EndAfter {
+    fn event(&self, _: &str, event: Event) {
+        if matches!(event, Event::Called { .. })
+            && self.calls.fetch_add(1, Ordering::SeqCst) + 1 >= self.limit
+        {
+            self.end.cancel();
+        }
+    }
 }

@@ -76,6 +76,7 @@ pub(crate) fn service(app: Arc<App>) -> Router {
     router
         .layer(from_fn_with_state(app.metrics.clone(), listen::panics))
         .layer(from_fn_with_state(app.metrics.clone(), metrics::http))
+        .layer(from_fn(listen::linger))
         .layer(from_fn(listen::outermost))
         .with_state(app)
 }

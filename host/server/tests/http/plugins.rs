@@ -351,3 +351,16 @@ async fn a_plugin_that_is_used_stays_and_a_new_version_is_live_beside_it() {
     assert_eq!(gone.status, 422, "{gone:?}");
     assert!(gone.body.to_string().contains("0.2.0"), "{gone:?}");
 }
+
+/// A client that is still sending must see the answer, not a connection that broke.
+#[tokio::test]
+async fn an_upload_that_is_refused_before_it_was_read_is_told_why() {
+    let host = Setup::new().shipping(&["echo"]).start().await;
+    let large = vec![0; 2 << 20];
+    for _ in 0..10 {
+        let answer = upload_with(&host, "inq_a-key-that-is-none", "", large[..1 << 19].to_vec()).await;
+        assert_eq!(answer.status, 401);
+        let answer = upload_with(&host, API_KEY, "?no-such-parameter=1", large.clone()).await;
+        assert_eq!(answer.status, 400);
+    }
+}
