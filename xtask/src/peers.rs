@@ -17,6 +17,9 @@ pub(crate) struct Program {
 /// Scrapes and checks metrics.
 pub(crate) const PROMETHEUS: Program = Program { name: "prometheus", package: "prometheus" };
 
+/// Makes load.
+pub(crate) const WRK: Program = Program { name: "wrk", package: "wrk" };
+
 /// Make sure that a program is there.
 ///
 /// # Errors
