@@ -1,6 +1,6 @@
 //! The API: one file for each resource, with its types, its handlers and their description.
 //!
-//! Each file has a function `routes` that [`guarded`] puts together; `openapi.json` is made from the same declarations, so
+//! Each file has a function `routes` that `guarded` puts together; `openapi.json` is made from the same declarations, so
 //! that no route is served and not described. `extract`, `json`, `page` and `shared` are what handlers share.
 
 pub mod artifacts;

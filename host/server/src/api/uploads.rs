@@ -1,6 +1,6 @@
 //! Uploads that a client did not wait for (`Prefer: respond-async`), and what became of them.
 //!
-//! Their status is kept in memory, of the last [`KEPT`] of them: it is for the client that asked, shortly after. What was
+//! Their status is kept in memory, of the last `KEPT` of them: it is for the client that asked, shortly after. What was
 //! installed is in the list of plugins and in the ledger.
 
 use std::collections::VecDeque;
