@@ -55,7 +55,6 @@ pub struct Artifact {
 /// List the reports of an inquiry. There are none before it is concluded.
 #[utoipa::path(
     get,
-    operation_id = "list_artifacts",
     path = "/v1/inquiries/{id}/artifacts",
     tag = "inquiries",
     params(("id" = String, Path, description = "Id of the inquiry.")),
@@ -87,7 +86,6 @@ async fn of(app: &App, principal: &Principal, id: &str) -> Result<Vec<(String, S
 /// A report of an inquiry.
 #[utoipa::path(
     get,
-    operation_id = "get_artifact",
     path = "/v1/inquiries/{id}/artifacts/{name}",
     tag = "inquiries",
     params(

@@ -97,7 +97,6 @@ struct CheckpointQuery {
 /// With `Accept: text/plain` in the three lines that `inquisitor ledger verify` takes.
 #[utoipa::path(
     get,
-    operation_id = "get_checkpoint",
     path = "/v1/ledger/checkpoint",
     tag = "ledger",
     params(CheckpointQuery),
@@ -156,7 +155,6 @@ struct EntriesQuery {
 /// A key with a tenant gets the entries of its tenant whole, and of all others the hash.
 #[utoipa::path(
     get,
-    operation_id = "list_ledger_entries",
     path = "/v1/ledger/entries",
     tag = "ledger",
     params(EntriesQuery),
@@ -249,7 +247,6 @@ struct InclusionQuery {
 /// Proof that an entry is in the ledger.
 #[utoipa::path(
     get,
-    operation_id = "prove_inclusion",
     path = "/v1/ledger/proofs/inclusion",
     tag = "ledger",
     params(InclusionQuery),
@@ -297,7 +294,6 @@ struct ConsistencyQuery {
 /// Proof that an earlier ledger is the beginning of a later one.
 #[utoipa::path(
     get,
-    operation_id = "prove_consistency",
     path = "/v1/ledger/proofs/consistency",
     tag = "ledger",
     params(ConsistencyQuery),
@@ -332,7 +328,6 @@ async fn consistency(
 /// JSON lines, one entry each, and the checkpoint last: what `inquisitor ledger verify` takes. For keys above tenants.
 #[utoipa::path(
     get,
-    operation_id = "export_ledger",
     path = "/v1/ledger/export",
     tag = "ledger",
     responses((status = 200, description = "The ledger as it is now.", body = String, content_type = "application/jsonl"), Usual)

@@ -120,7 +120,6 @@ impl Uploads {
 /// Of an upload that was sent with `Prefer: respond-async`. Kept in memory for the last 1000 uploads to this host.
 #[utoipa::path(
     get,
-    operation_id = "get_upload",
     path = "/v1/uploads/{id}",
     tag = "plugins",
     params(("id" = String, Path, description = "Id of the upload, from `Location` of the 202.")),

@@ -103,7 +103,6 @@ struct EventsQuery {
 /// interruption send the last id as `Last-Event-ID` or `after`.
 #[utoipa::path(
     get,
-    operation_id = "follow_inquiry",
     path = "/v1/inquiries/{id}/events",
     tag = "inquiries",
     params(

@@ -137,7 +137,6 @@ impl From<VerdictName> for Verdict {
 /// still name a next one.
 #[utoipa::path(
     get,
-    operation_id = "list_inquiries",
     path = "/v1/inquiries",
     tag = "inquiries",
     params(ListQuery),
@@ -181,7 +180,6 @@ async fn list(
 /// An inquiry with all that became of it.
 #[utoipa::path(
     get,
-    operation_id = "get_inquiry",
     path = "/v1/inquiries/{id}",
     tag = "inquiries",
     params(("id" = String, Path, description = "Id of the inquiry.")),
@@ -204,7 +202,6 @@ async fn details(
 /// One that runs once is aborted; a continuous one concludes with what it has. Asking again changes nothing.
 #[utoipa::path(
     post,
-    operation_id = "cancel_inquiry",
     path = "/v1/inquiries/{id}/cancel",
     tag = "inquiries",
     params(("id" = String, Path, description = "Id of the inquiry.")),
@@ -233,7 +230,6 @@ async fn cancel(
 /// Of a continuous inquiry that goes on it is the last one, marked as interim.
 #[utoipa::path(
     get,
-    operation_id = "get_finding",
     path = "/v1/inquiries/{id}/findings",
     tag = "inquiries",
     params(("id" = String, Path, description = "Id of the inquiry.")),
@@ -322,7 +318,6 @@ async fn last_between(
 /// The manifest of an inquiry, as it was submitted.
 #[utoipa::path(
     get,
-    operation_id = "get_inquiry_manifest",
     path = "/v1/inquiries/{id}/manifest",
     tag = "inquiries",
     params(("id" = String, Path, description = "Id of the inquiry.")),
@@ -347,7 +342,6 @@ async fn manifest(
 /// What the instrument of a step logged.
 #[utoipa::path(
     get,
-    operation_id = "get_step_logs",
     path = "/v1/inquiries/{id}/steps/{position}/logs",
     tag = "inquiries",
     params(

@@ -60,7 +60,6 @@ pub(super) struct SubmitQuery {
 /// the same manifest is answered with the inquiry that it made the first time.
 #[utoipa::path(
     post,
-    operation_id = "submit_inquiry",
     path = "/v1/inquiries",
     tag = "inquiries",
     params(
@@ -140,7 +139,6 @@ pub(super) async fn submit(
 /// Every mistake at once, and what would be run. Nothing is kept.
 #[utoipa::path(
     post,
-    operation_id = "validate_manifest",
     path = "/v1/inquiries/validate",
     tag = "inquiries",
     request_body(

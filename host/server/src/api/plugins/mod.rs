@@ -63,7 +63,6 @@ struct ListQuery {
 /// Those that come with the host, those that everybody has and the tenant's own, in order of name, version and digest.
 #[utoipa::path(
     get,
-    operation_id = "list_plugins",
     path = "/v1/plugins",
     tag = "plugins",
     params(ListQuery),
@@ -149,7 +148,6 @@ struct OneQuery {
 /// Details of a plugin.
 #[utoipa::path(
     get,
-    operation_id = "get_plugin",
     path = "/v1/plugins/{ref}",
     tag = "plugins",
     params(
@@ -224,7 +222,6 @@ fn digest_of(reference: &str) -> Option<&str> {
 /// The bytes of a plugin.
 #[utoipa::path(
     get,
-    operation_id = "get_plugin_component",
     path = "/v1/plugins/{ref}/component",
     tag = "plugins",
     params(
@@ -306,7 +303,6 @@ enum SchemaOf {
 /// JSON Schema of a plugin's parameters.
 #[utoipa::path(
     get,
-    operation_id = "get_plugin_schema",
     path = "/v1/plugins/{ref}/schema",
     tag = "plugins",
     params(("ref" = String, Path, description = "Digest, `name@version`, or a name or alias."), SchemaQuery),

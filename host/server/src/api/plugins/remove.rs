@@ -20,7 +20,6 @@ use crate::problem::Problem;
 /// Inquiries that have ended keep what they were run with. One that has not ended holds the plugin: cancel it or wait.
 #[utoipa::path(
     delete,
-    operation_id = "remove_plugin",
     path = "/v1/plugins/{ref}",
     tag = "plugins",
     params(("ref" = String, Path, description = "Digest or `name@version`; a bare name where there is one version."), OneQuery),

@@ -41,7 +41,6 @@ pub(super) struct UploadQuery {
 /// far it is.
 #[utoipa::path(
     post,
-    operation_id = "upload_plugin",
     path = "/v1/plugins",
     tag = "plugins",
     params(

@@ -67,7 +67,6 @@ enum Format {
 /// that takes a cell for a formula has to be told not to.
 #[utoipa::path(
     get,
-    operation_id = "list_readings",
     path = "/v1/inquiries/{id}/readings",
     tag = "inquiries",
     params(("id" = String, Path, description = "Id of the inquiry."), ReadingsQuery),
