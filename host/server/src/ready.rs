@@ -96,7 +96,7 @@ impl Readiness {
         if answered.is_some_and(|at| at.elapsed() < FRESH) {
             return Ok(());
         }
-        match tokio::time::timeout(TIMEOUT, conductor.confirm()).await {
+        match tokio::time::timeout(TIMEOUT, conductor.linearize()).await {
             Ok(Ok(())) => {
                 *answered = Some(Instant::now());
                 Ok(())

@@ -77,14 +77,6 @@ pub struct StoreSizes {
 }
 
 impl Conductor {
-    /// Whether the cluster answers: [`Conductor::linearize`] by the name that a check of its health uses.
-    ///
-    /// # Errors
-    /// As [`Conductor::linearize`].
-    pub async fn confirm(&self) -> Result<(), ConductorError> {
-        self.linearize().await
-    }
-
     /// What this member says of itself.
     ///
     /// # Errors
