@@ -3,6 +3,7 @@
 //! The tests need what `cargo xtask plugins` and `cargo build -p inquisitor` make; where it is missing they fail and say so.
 
 pub mod cluster;
+pub mod netns;
 pub mod server;
 
 pub use server::Server;
