@@ -20,6 +20,12 @@ pub(crate) const PROMETHEUS: Program = Program { name: "prometheus", package: "p
 /// Makes load.
 pub(crate) const WRK: Program = Program { name: "wrk", package: "wrk" };
 
+/// Makes links and addresses of networks that tests have to themselves.
+pub(crate) const IPROUTE: Program = Program { name: "ip", package: "iproute2" };
+
+/// Cuts members of a cluster off from each other.
+pub(crate) const NFTABLES: Program = Program { name: "nft", package: "nftables" };
+
 /// Make sure that a program is there.
 ///
 /// # Errors
@@ -83,9 +89,10 @@ pub(crate) fn python(repository: &Path, name: &str, requirements: &str) -> anyho
     Ok(folder.join("bin"))
 }
 
+/// Administrators' programs count too: tests look there.
 fn is_on_path(program: &str) -> bool {
     Command::new("sh")
-        .args(["-c", "command -v \"$0\" >/dev/null", program])
+        .args(["-c", "PATH=$PATH:/usr/sbin:/sbin; command -v \"$0\" >/dev/null", program])
         .stdin(Stdio::null())
         .status()
         .is_ok_and(|status| status.success())

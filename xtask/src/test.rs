@@ -31,7 +31,9 @@ pub(crate) fn run_tests(repository: &Path, arguments: &Arguments) -> anyhow::Res
         part("licences and sources", || licences(repository))?;
     }
     part("programs of others", || {
-        peers::debian(&peers::PROMETHEUS)?;
+        for program in [&peers::PROMETHEUS, &peers::IPROUTE, &peers::NFTABLES] {
+            peers::debian(program)?;
+        }
         peers::python(repository, "schemathesis", "tests/api/requirements.txt").map(|_| ())
     })?;
     part("components", || plugins::run(repository, &plugins::Arguments::default()))?;
