@@ -172,6 +172,26 @@ impl Blobs {
         self.renew(&self.path(digest))
     }
 
+    /// A file for a blob whose bytes come bit by bit, and the path that it gets once they are whole. Blocking.
+    pub(crate) fn draft(
+        &self,
+        digest: &[u8; 32],
+    ) -> Result<(tempfile::NamedTempFile, PathBuf), ConductorError> {
+        let path = self.path(&Hash(*digest));
+        let file = draft(&self.dir, &path).map_err(ConductorError::io("create", &path))?;
+        Ok((file, path))
+    }
+
+    /// Bytes of a blob; none where there is no blob of this digest. Blocking.
+    pub(crate) fn size(&self, digest: &Hash) -> Result<Option<u64>, ConductorError> {
+        let path = self.path(digest);
+        match std::fs::metadata(&path) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(ConductorError::io("read", &path)(error)),
+        }
+    }
+
     /// Bytes of a blob from an offset on, at most `limit`; not checked, for whoever has all of them does that. Blocking.
     pub(crate) fn piece(&self, digest: &Hash, offset: u64, limit: usize) -> Result<Vec<u8>, JournalError> {
         let failed = |error: std::io::Error| {
@@ -245,14 +265,19 @@ fn digest_of(path: &Path) -> Option<Hash> {
     format!("{folder}{file}").parse().ok()
 }
 
-/// Temporary file and fsync; the folder's own entry is durable when this returns.
-fn write(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<tempfile::NamedTempFile> {
+/// A temporary file beside where it will be.
+fn draft(dir: &Path, path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let folder = path.parent().unwrap_or(dir);
     if !folder.is_dir() {
         std::fs::create_dir_all(folder)?;
         sync_dir(dir)?;
     }
-    let mut file = tempfile::Builder::new().prefix(INCOMING).tempfile_in(folder)?;
+    tempfile::Builder::new().prefix(INCOMING).tempfile_in(folder)
+}
+
+/// Temporary file and fsync; the folder's own entry is durable when this returns.
+fn write(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut file = draft(dir, path)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     Ok(file)

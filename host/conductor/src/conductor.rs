@@ -21,6 +21,7 @@ use openraft::ServerState;
 use openraft::error::{InitializeError, RaftError};
 use tokio::time::timeout;
 
+use crate::backup::Backup;
 use crate::blobs::Blobs;
 use crate::change::{self, Proposal};
 use crate::config::ConductorConfig;
@@ -61,10 +62,11 @@ pub struct Conductor {
     cluster: Option<cluster::Tasks>,
 }
 
-/// The files whose sizes are told.
+/// Places in the data directory that are used while the member runs.
 struct Files {
     log: PathBuf,
     state: PathBuf,
+    snapshots: PathBuf,
 }
 
 /// What was opened on the disk.
@@ -188,9 +190,13 @@ impl Conductor {
     /// thread of its own.
     ///
     /// # Errors
-    /// When the age is too small, this member hears no leader or has not applied all that is in its log, or something cannot be read or removed.
+    /// When the age is too small, this member hears no leader or has not applied all that is in its log, a backup is being made, or
+    /// something cannot be read or removed.
     pub async fn sweep_blobs(&self, older_than: Duration) -> Result<Swept, ConductorError> {
         let running = self.running()?;
+        let Ok(_sweeping) = self.node.sweeping.clone().try_write_owned() else {
+            return Err(ConductorError::Sweep("a backup is being made, which needs all of them; try again later".into()));
+        };
         if !self.has_leader(running) {
             return Err(ConductorError::Sweep(
                 "this member hears no leader, and may lack commands that name some; try again later".into(),
@@ -199,6 +205,17 @@ impl Conductor {
         let logged = running.metrics().last_log_index;
         let blobs = self.node.blobs.clone();
         self.read(move |store| sweep::sweep(store, &blobs, older_than, logged)).await
+    }
+
+    /// Begins a backup of all that is committed before this call and of all blobs that it names, of one moment. Copies the state
+    /// in the data directory first; blobs that are not here are got from other members. No blob is swept away here until what
+    /// this returns is dropped. `at` is the time, in nanoseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// When no leader and majority answered, nothing was ever committed, or a blob cannot be had.
+    pub async fn backup(&self, at: i64) -> Result<Backup, ConductorError> {
+        self.node.linearize().await?;
+        Backup::of_member(&self.node, &self.files.snapshots, at).await
     }
 
     /// Makes a snapshot now and purges the log before it, save for what is kept for members that are a little behind.
@@ -235,9 +252,9 @@ fn open_disk(data_dir: &Path, node_name: &str) -> Result<Opened, ConductorError>
     check_together(&layout, &log_store, &state)?;
     let identity = Identity::load(&state, node_name)?;
     let snapshot = layout.snapshots.join(snapshot::CURRENT);
-    let machine = StateMachine::new(state.clone(), layout.snapshots)?;
+    let machine = StateMachine::new(state.clone(), layout.snapshots.clone())?;
     let blobs = Blobs::open(layout.blobs)?;
-    let files = Files { log: layout.log, state: layout.state };
+    let files = Files { log: layout.log, state: layout.state, snapshots: layout.snapshots };
     Ok(Opened { log_store, state, machine, identity, blobs, files, snapshot })
 }
 

@@ -24,6 +24,14 @@ pub enum ConductorError {
         /// What is there or is missing, and what to do.
         problem: String,
     },
+    /// Something would be restored over what is there.
+    #[error("nothing can be restored into {}: {problem}", dir.display())]
+    Occupied {
+        /// The directory.
+        dir: PathBuf,
+        /// What is there, and what to do.
+        problem: String,
+    },
     /// Data were written by a newer program.
     #[error(
         "{what} has format {found}, this program reads up to format {supported}; run the newer program that wrote it"
@@ -66,6 +74,17 @@ pub enum ConductorError {
         /// How it shows.
         problem: String,
     },
+    /// A backup is not whole, or not one.
+    #[error("the backup cannot be used: {part}: {problem}; take another one")]
+    Backup {
+        /// The part of it.
+        part: String,
+        /// How it shows.
+        problem: String,
+    },
+    /// There is nothing that could be backed up, or not here.
+    #[error("no backup can be made: {0}")]
+    NoBackup(String),
     /// A command has no stored form.
     #[error("the command cannot be stored: {0}")]
     Command(String),
@@ -102,6 +121,10 @@ impl ConductorError {
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { doing, path, source }
+    }
+
+    pub(crate) fn backup(part: &str, problem: impl ToString) -> Self {
+        Self::Backup { part: part.to_owned(), problem: problem.to_string() }
     }
 
     // By value, so that callers can map an error straight into it.

@@ -70,7 +70,8 @@ pub(crate) fn show_id(id: u64) -> String {
 }
 
 impl Identity {
-    fn draw(name: &str) -> Self {
+    /// That of a new disk.
+    pub(crate) fn draw(name: &str) -> Self {
         let incarnation = Uuid::new_v4();
         let node_id = disk_id(&incarnation);
         Self { name: name.to_owned(), incarnation, node_id, cluster: Uuid::new_v4() }
@@ -112,7 +113,7 @@ impl Identity {
         Ok(())
     }
 
-    fn write(&self, store: &Store) -> Result<(), ConductorError> {
+    pub(crate) fn write(&self, store: &Store) -> Result<(), ConductorError> {
         store.write(Commit::Durable, |transaction| {
             let mut table = transaction.open_table(IDENTITY).map_err(store.error())?;
             let mut bytes = FORMAT.to_le_bytes().to_vec();
@@ -159,9 +160,7 @@ impl Layout {
     /// readings are nobody else's business.
     pub(crate) fn prepare(dir: &Path) -> Result<Self, ConductorError> {
         let new = !dir.exists();
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700);
-        builder.create(dir).map_err(ConductorError::io("create the data directory", dir))?;
+        directories().create(dir).map_err(ConductorError::io("create the data directory", dir))?;
         let marker = dir.join(MARKER);
         match std::fs::read_to_string(&marker) {
             Ok(text) => check_marker(dir, &text)?,
@@ -173,22 +172,76 @@ impl Layout {
             }
             Err(error) => return Err(ConductorError::io("read", &marker)(error)),
         }
-        let layout = Self {
+        let layout = Self::of(dir);
+        layout.create_folders(dir)?;
+        Ok(layout)
+    }
+
+    /// That of a directory which a host has run on.
+    pub(crate) fn existing(dir: &Path) -> Result<Self, ConductorError> {
+        let marker = dir.join(MARKER);
+        match std::fs::read_to_string(&marker) {
+            Ok(text) => check_marker(dir, &text)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let problem = format!("it has no file `{MARKER}`; name the directory that a host ran on");
+                return Err(ConductorError::NotOurs { dir: dir.to_owned(), problem });
+            }
+            Err(error) => return Err(ConductorError::io("read", &marker)(error)),
+        }
+        Ok(Self::of(dir))
+    }
+
+    /// The folders in an empty directory, which is made where it is not there, without what makes it a data directory:
+    /// [`Self::finish`] adds that once everything else is there and on the disk.
+    pub(crate) fn begin(dir: &Path) -> Result<Self, ConductorError> {
+        directories().create(dir).map_err(ConductorError::io("create the data directory", dir))?;
+        if dir.join(MARKER).exists() {
+            let problem = "there is a host's data in it already, which nothing is restored over; give an empty \
+                           directory or one that does not exist yet";
+            return Err(ConductorError::Occupied { dir: dir.to_owned(), problem: problem.to_owned() });
+        }
+        check_empty(dir).map_err(|error| match error {
+            ConductorError::NotOurs { dir, problem } => ConductorError::Occupied { dir, problem },
+            other => other,
+        })?;
+        let layout = Self::of(dir);
+        layout.create_folders(dir)?;
+        Ok(layout)
+    }
+
+    /// Makes it a data directory.
+    pub(crate) fn finish(dir: &Path) -> Result<(), ConductorError> {
+        sync_dir(dir).map_err(ConductorError::io("sync", dir))?;
+        write_marker(dir, &dir.join(MARKER))?;
+        sync_dir(dir).map_err(ConductorError::io("sync", dir))
+    }
+
+    fn of(dir: &Path) -> Self {
+        Self {
             log: dir.join("raft-log.redb"),
             state: dir.join("state.redb"),
             snapshots: dir.join("snapshots"),
             blobs: dir.join("blobs"),
-        };
-        let parts = [&layout.snapshots, &layout.blobs];
+        }
+    }
+
+    fn create_folders(&self, dir: &Path) -> Result<(), ConductorError> {
+        let parts = [&self.snapshots, &self.blobs];
         if parts.iter().all(|part| part.is_dir()) {
-            return Ok(layout);
+            return Ok(());
         }
         for part in parts {
-            builder.create(part).map_err(ConductorError::io("create", part))?;
+            directories().create(part).map_err(ConductorError::io("create", part))?;
         }
-        sync_dir(dir).map_err(ConductorError::io("sync", dir))?;
-        Ok(layout)
+        sync_dir(dir).map_err(ConductorError::io("sync", dir))
     }
+}
+
+/// Makes directories that their owner alone can read.
+fn directories() -> std::fs::DirBuilder {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    builder
 }
 
 fn check_marker(dir: &Path, text: &str) -> Result<(), ConductorError> {

@@ -15,6 +15,7 @@
 //! - `state`: the state machine and when it is durable; `snapshot`: the state in one file.
 //! - `read`, `list`: one inquiry, the ledger, and lists; `registry`: tenants, keys and plugins in memory.
 //! - `blobs`, `sweep`: what is too large for the log, and which of it nothing names any more.
+//! - `backup`: the state with its blobs in one file: made, verified, restored.
 //! - `log`, `log_writer`: the Raft log.
 //!
 //! The cluster:
@@ -31,6 +32,7 @@
 //! `snapshots/`, `blobs/`.
 
 mod apply;
+mod backup;
 mod blobs;
 mod change;
 mod check;
@@ -72,6 +74,9 @@ mod storage_tests;
 mod sweep;
 mod transfer;
 
+pub use backup::{
+    AppliedId, Backup, BackupManifest, BlobPart, Restored, StatePart, Verified, restore, verify,
+};
 pub use blobs::MAX_BLOB_BYTES;
 pub use change::MAX_COMMAND_BYTES;
 pub use check::{MAX_ARTIFACTS, MAX_INQUIRY_ID_BYTES};

@@ -210,6 +210,24 @@ impl RaftLog {
         Ok(Self { shared })
     }
 
+    /// Makes the file of a disk whose state has all up to an entry, and that has voted for nobody after its term. Blocking.
+    pub(crate) fn begin_after(path: &Path, applied: LogId, node_id: u64) -> Result<(), ConductorError> {
+        let log = Self::open(path)?;
+        let store = &log.shared.store;
+        // Terms only grow, so that what is leased and recorded from here on outlasts what was before.
+        let vote = Vote::new(applied.leader_id.term, node_id);
+        store.write(Commit::Durable, |transaction| {
+            let mut facts = transaction.open_table(FACTS).map_err(store.error())?;
+            for (name, value) in
+                [(PURGED, encode(&applied)?), (COMMITTED, encode(&applied)?), (VOTE, encode(&vote)?)]
+            {
+                facts.insert(name, value.as_slice()).map_err(store.error())?;
+            }
+            Ok(())
+        })?;
+        log.shared.close()
+    }
+
     /// Whether nothing was ever written to it: no entry, no vote.
     pub(crate) fn is_new(&self) -> bool {
         let recent = self.shared.recent();

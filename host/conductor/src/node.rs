@@ -70,6 +70,8 @@ pub(crate) struct Node {
     pub(crate) links: Option<Arc<Links>>,
     /// Taken for every change of the membership, which must not overlap.
     pub(crate) changing_members: tokio::sync::Mutex<()>,
+    /// Written by who sweeps blobs away, read by who needs all that the state named at some moment.
+    pub(crate) sweeping: Arc<tokio::sync::RwLock<()>>,
 }
 
 impl Node {
@@ -92,6 +94,7 @@ impl Node {
             published,
             links,
             changing_members: tokio::sync::Mutex::default(),
+            sweeping: Arc::default(),
         }
     }
 

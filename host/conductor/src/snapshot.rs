@@ -59,17 +59,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 
 fn build(store: &Store, dir: &Path) -> Result<Snapshot, ConductorError> {
     let view = View::new(store)?;
-    let last_log_id = Head::read(&view)?.applied;
-    let meta = SnapshotMeta {
-        last_log_id,
-        last_membership: read_membership(&view)?,
-        snapshot_id: format!(
-            "{}-{}",
-            last_log_id
-                .map_or_else(|| "empty".to_owned(), |id| format!("{}-{}", id.leader_id.term, id.index)),
-            uuid::Uuid::new_v4()
-        ),
-    };
+    let meta = meta(&view)?;
     let file =
         tempfile::NamedTempFile::new_in(dir).map_err(ConductorError::io("create a snapshot in", dir))?;
     write(&view, &meta, file.as_file())?;
@@ -81,6 +71,21 @@ fn build(store: &Store, dir: &Path) -> Result<Snapshot, ConductorError> {
     current(dir)?.ok_or_else(|| ConductorError::damaged("the snapshot just written", "it is not there"))
 }
 
+/// What a snapshot of these rows says of itself.
+pub(crate) fn meta(view: &View<'_>) -> Result<SnapshotMeta, ConductorError> {
+    let last_log_id = Head::read(view)?.applied;
+    Ok(SnapshotMeta {
+        last_log_id,
+        last_membership: read_membership(view)?,
+        snapshot_id: format!(
+            "{}-{}",
+            last_log_id
+                .map_or_else(|| "empty".to_owned(), |id| format!("{}-{}", id.leader_id.term, id.index)),
+            uuid::Uuid::new_v4()
+        ),
+    })
+}
+
 /// Gives a whole and synced file the current snapshot's name.
 fn keep(dir: &Path, file: tempfile::NamedTempFile) -> Result<(), ConductorError> {
     let path = dir.join(CURRENT);
@@ -89,10 +94,21 @@ fn keep(dir: &Path, file: tempfile::NamedTempFile) -> Result<(), ConductorError>
     sync_dir(dir).map_err(ConductorError::io("sync", dir))
 }
 
-/// Writes and hashes.
-struct Hashing<W> {
+/// Writes, or reads, and hashes.
+pub(crate) struct Hashing<W> {
     inner: W,
     hasher: Sha256,
+}
+
+impl<W> Hashing<W> {
+    pub(crate) fn new(inner: W) -> Self {
+        Self { inner, hasher: Sha256::new() }
+    }
+
+    /// What it was made around, and the SHA-256 of what passed.
+    pub(crate) fn into_parts(self) -> (W, Hash) {
+        (self.inner, Hash(self.hasher.finalize().into()))
+    }
 }
 
 impl<W: Write> Write for Hashing<W> {
@@ -115,9 +131,10 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
-fn write(view: &View<'_>, meta: &SnapshotMeta, file: &File) -> Result<(), ConductorError> {
+/// Writes all rows that a transaction sees.
+pub(crate) fn write(view: &View<'_>, meta: &SnapshotMeta, file: &File) -> Result<(), ConductorError> {
     let failed = || ConductorError::io("write", Path::new(CURRENT));
-    let mut out = Hashing { inner: BufWriter::with_capacity(1 << 20, file), hasher: Sha256::new() };
+    let mut out = Hashing::new(BufWriter::with_capacity(1 << 20, file));
     let meta = encode(meta)?;
     let mut rows = 0_u64;
     out.write_all(MAGIC).map_err(failed())?;
@@ -145,16 +162,23 @@ fn write_part(out: &mut impl Write, part: &[u8]) -> std::io::Result<()> {
 }
 
 /// Reads a snapshot's rows one by one.
-struct Reader {
-    input: Hashing<BufReader<File>>,
+pub(crate) struct Reader<R> {
+    input: Hashing<BufReader<R>>,
     rows: u64,
 }
 
-impl Reader {
-    /// Reads the head of the file.
-    fn new(mut file: File) -> Result<(Self, SnapshotMeta), ConductorError> {
+impl Reader<File> {
+    /// Reads the head of a file, from its beginning.
+    fn of_file(mut file: File) -> Result<(Self, SnapshotMeta), ConductorError> {
         file.seek(SeekFrom::Start(0)).map_err(damaged)?;
-        let input = Hashing { inner: BufReader::with_capacity(1 << 20, file), hasher: Sha256::new() };
+        Self::new(file)
+    }
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads the head.
+    pub(crate) fn new(input: R) -> Result<(Self, SnapshotMeta), ConductorError> {
+        let input = Hashing::new(BufReader::with_capacity(1 << 20, input));
         let mut reader = Self { input, rows: 0 };
         let mut magic = [0; 8];
         reader.input.read_exact(&mut magic).map_err(damaged)?;
@@ -194,7 +218,7 @@ impl Reader {
     }
 
     /// The next row, or none at the end, where number of rows and hash are checked.
-    fn row(&mut self) -> Result<Option<(Table, Row)>, ConductorError> {
+    pub(crate) fn row(&mut self) -> Result<Option<(Table, Row)>, ConductorError> {
         let mut tag = [0];
         self.input.read_exact(&mut tag).map_err(damaged)?;
         if tag[0] == END {
@@ -219,6 +243,18 @@ impl Reader {
     }
 }
 
+impl<R: Read> Reader<R> {
+    /// After the last row: nothing may follow. Hands back what was read from.
+    pub(crate) fn end(self) -> Result<R, ConductorError> {
+        let mut input = self.input.inner;
+        let mut more = [0];
+        match input.read(&mut more).map_err(damaged)? {
+            0 => Ok(input.into_inner()),
+            _ => Err(ConductorError::damaged("the snapshot", "something follows its end")),
+        }
+    }
+}
+
 fn damaged(error: std::io::Error) -> ConductorError {
     ConductorError::damaged("the snapshot", error)
 }
@@ -237,7 +273,7 @@ pub(crate) fn install(
     meta: &SnapshotMeta,
 ) -> Result<(), ConductorError> {
     // The whole file is checked before a row is believed.
-    let (mut reader, stored) = Reader::new(file.try_clone().map_err(damaged)?)?;
+    let (mut reader, stored) = Reader::of_file(file.try_clone().map_err(damaged)?)?;
     if &stored != meta {
         return Err(ConductorError::damaged("the snapshot", "it is another one than was announced"));
     }
@@ -254,7 +290,7 @@ pub(crate) fn install(
             transaction.delete_table(table.definition()).map_err(store.error())?;
         }
         let mut rows = Writer::new(store, transaction);
-        let (mut reader, _) = Reader::new(file)?;
+        let (mut reader, _) = Reader::of_file(file)?;
         while let Some((table, (key, value))) = reader.row()? {
             rows.put_quietly(table, &key, &value)?;
         }
@@ -271,7 +307,7 @@ pub(crate) fn current(dir: &Path) -> Result<Option<Snapshot>, ConductorError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(ConductorError::io("open", &path)(error)),
     };
-    let (_, meta) = Reader::new(file)?;
+    let (_, meta) = Reader::of_file(file)?;
     let file = File::open(&path).map_err(ConductorError::io("open", &path))?;
     Ok(Some(Snapshot { meta, snapshot: Box::new(tokio::fs::File::from_std(file)) }))
 }

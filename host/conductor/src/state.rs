@@ -41,11 +41,11 @@ const SYNC_BYTES: usize = 8 << 20;
 const CACHE_BYTES: usize = 16 << 20;
 
 /// The row that says how far the state is.
-const HEAD: &[u8] = b"head";
+pub(crate) const HEAD: &[u8] = b"head";
 /// The row of the cluster's id, as 16 bytes.
 pub(crate) const CLUSTER: &[u8] = b"cluster";
 /// The row of the membership.
-const MEMBERSHIP: &[u8] = b"membership";
+pub(crate) const MEMBERSHIP: &[u8] = b"membership";
 
 /// How far the state is. Written with every transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -91,11 +91,7 @@ pub(crate) fn named(store: &Store) -> Result<HashSet<Digest>, ConductorError> {
         mark(store, inquiry, &mut named)?;
     }
     mark_from(store, next, &mut named)?;
-    for_each(store, Table::Plugins, &[], |_, row| {
-        let plugin: PluginRecord = decode("a plugin", row)?;
-        named.insert(digest(&plugin.digest)?);
-        Ok(())
-    })?;
+    for_each(store, Table::Plugins, &[], |_, row| mark_row(Table::Plugins, row, &mut named))?;
     Ok(named)
 }
 
@@ -116,27 +112,50 @@ fn mark_from(store: &Store, mut from: u64, named: &mut HashSet<Digest>) -> Resul
 fn mark(store: &Store, inquiry: &str, named: &mut HashSet<Digest>) -> Result<(), ConductorError> {
     let key = inquiry.as_bytes();
     let view = View::new(store)?;
-    if let Some(row) = view.get(Table::Inquiries, key)? {
-        let row: InquiryRow = decode("an inquiry", &row)?;
-        named.insert(digest(&row.manifest)?);
-    }
-    if let Some(row) = view.get(Table::Plans, key)? {
-        let row: PlanRow = decode("a plan", &row)?;
-        named.extend(row.plugins);
-    }
-    if let Some(row) = view.get(Table::Ends, key)?
-        && let EndRow::Concluded { artifacts, .. } = decode("an inquiry's end", &row)?
-    {
-        for (_, artifact) in artifacts {
-            named.insert(digest(&artifact)?);
+    for table in [Table::Inquiries, Table::Plans, Table::Ends] {
+        if let Some(row) = view.get(table, key)? {
+            mark_row(table, &row, named)?;
         }
     }
     drop(view);
     for_each(store, Table::Records, &inquiry_prefix(inquiry), |_, row| {
-        let row: RecordRow = decode("a record", row)?;
-        named.extend(row.blobs);
-        Ok(())
+        mark_row(Table::Records, row, named)
     })
+}
+
+/// Marks what one row names. All tables whose rows can name a blob are here.
+pub(crate) fn mark_row(
+    table: Table,
+    row: &[u8],
+    named: &mut HashSet<Digest>,
+) -> Result<(), ConductorError> {
+    match table {
+        Table::Inquiries => {
+            let row: InquiryRow = decode("an inquiry", row)?;
+            named.insert(digest(&row.manifest)?);
+        }
+        Table::Plans => {
+            let row: PlanRow = decode("a plan", row)?;
+            named.extend(row.plugins);
+        }
+        Table::Ends => {
+            if let EndRow::Concluded { artifacts, .. } = decode("an inquiry's end", row)? {
+                for (_, artifact) in artifacts {
+                    named.insert(digest(&artifact)?);
+                }
+            }
+        }
+        Table::Records => {
+            let row: RecordRow = decode("a record", row)?;
+            named.extend(row.blobs);
+        }
+        Table::Plugins => {
+            let plugin: PluginRecord = decode("a plugin", row)?;
+            named.insert(digest(&plugin.digest)?);
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Walks the rows whose keys begin so, a slice in each transaction.
