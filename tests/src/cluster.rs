@@ -172,6 +172,11 @@ impl Cluster {
         &self.members[number].http
     }
 
+    /// The address of a member's Raft port.
+    pub fn raft_address(&self, number: usize) -> &str {
+        &self.members[number].raft
+    }
+
     /// Run a command that asks this member to its end.
     ///
     /// # Panics

@@ -37,6 +37,10 @@ fn help() {
         ("submit_help", vec!["submit", "--help"]),
         ("inquiry_help", vec!["inquiry", "--help"]),
         ("ledger_help", vec!["ledger", "--help"]),
+        ("backup_help", vec!["backup", "--help"]),
+        ("backup_create_help", vec!["backup", "create", "--help"]),
+        ("backup_restore_help", vec!["backup", "restore", "--help"]),
+        ("raft_add_help", vec!["raft", "add", "--help"]),
         ("tenant_set_help", vec!["tenant", "set", "--help"]),
         ("context_help", vec!["context", "--help"]),
     ] {
@@ -113,7 +117,7 @@ fn completions_name_every_subcommand() {
         assert_eq!(ended.code, 0);
         for command in [
             "run", "validate", "schema", "plugin", "ledger", "serve", "submit", "inquiry", "tenant", "key",
-            "status", "raft", "context",
+            "status", "raft", "backup", "context",
         ] {
             assert!(ended.stdout.contains(command), "{shell}: {command}");
         }

@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use crate::backup::Backup;
 use crate::blobs::Blobs;
 use crate::change::{self, Proposal};
+use crate::compact;
 use crate::config::ConductorConfig;
 use crate::database::Store;
 use crate::error::{ConductorError, chain};
@@ -195,7 +196,9 @@ impl Conductor {
     pub async fn sweep_blobs(&self, older_than: Duration) -> Result<Swept, ConductorError> {
         let running = self.running()?;
         let Ok(_sweeping) = self.node.sweeping.clone().try_write_owned() else {
-            return Err(ConductorError::Sweep("a backup is being made, which needs all of them; try again later".into()));
+            return Err(ConductorError::Sweep(
+                "a backup is being made, which needs all of them; try again later".into(),
+            ));
         };
         if !self.has_leader(running) {
             return Err(ConductorError::Sweep(
@@ -252,6 +255,7 @@ fn open_disk(data_dir: &Path, node_name: &str) -> Result<Opened, ConductorError>
     check_together(&layout, &log_store, &state)?;
     let identity = Identity::load(&state, node_name)?;
     let snapshot = layout.snapshots.join(snapshot::CURRENT);
+    compact::at_start(&log_store.shared().store, &state, &snapshot);
     let machine = StateMachine::new(state.clone(), layout.snapshots.clone())?;
     let blobs = Blobs::open(layout.blobs)?;
     let files = Files { log: layout.log, state: layout.state, snapshots: layout.snapshots };

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 
-use redb::{Database, DatabaseError, Durability, WriteTransaction};
+use redb::{CompactionError, Database, DatabaseError, Durability, WriteTransaction};
 
 use crate::error::ConductorError;
 
@@ -75,6 +75,36 @@ impl Store {
         })
     }
 
+    /// The file's size, and how much of it holds something. Walks through all that is in it.
+    pub(crate) fn room(&self) -> Result<Room, ConductorError> {
+        let used = self.with(|database| {
+            let transaction = database.begin_write().map_err(self.error())?;
+            let stats = transaction.stats().map_err(self.error())?;
+            transaction.abort().map_err(self.error())?;
+            Ok(stats.allocated_pages() * stats.page_size() as u64)
+        })?;
+        Ok(Room { file: self.size()?, used })
+    }
+
+    /// The file's size.
+    pub(crate) fn size(&self) -> Result<u64, ConductorError> {
+        std::fs::metadata(&self.path)
+            .map(|metadata| metadata.len())
+            .map_err(ConductorError::io("read", &self.path))
+    }
+
+    /// Moves what is in the file to its beginning and cuts off the rest; returns the bytes that were given back. Everybody else
+    /// waits meanwhile. Nothing happens while somebody reads in a transaction that was begun before.
+    pub(crate) fn compact(&self) -> Result<u64, ConductorError> {
+        let before = self.size()?;
+        let mut guard = self.database.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match guard.as_mut().ok_or(ConductorError::Closed)?.compact() {
+            Ok(_) => Ok(before.saturating_sub(self.size()?)),
+            Err(CompactionError::TransactionInProgress) => Ok(0),
+            Err(error) => Err(self.error()(error)),
+        }
+    }
+
     /// Closes the file and frees its lock. What was committed without durability is durable then: redb's closing is itself a
     /// durable commit.
     pub(crate) fn close(&self) -> Result<(), ConductorError> {
@@ -82,6 +112,13 @@ impl Store {
         let Some(database) = guard.take() else { return Ok(()) };
         database.close().map_err(self.error())
     }
+}
+
+/// How a file is filled, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) file: u64,
+    pub(crate) used: u64,
 }
 
 /// When a transaction reaches the disk.

@@ -159,9 +159,10 @@ impl From<ProofError<ConductorError>> for ConductorError {
 impl From<ConductorError> for JournalError {
     fn from(error: ConductorError) -> Self {
         match error {
-            ConductorError::Closed | ConductorError::Consensus(_) | ConductorError::Cluster(_) => {
-                Self::Unavailable(chain(&error))
-            }
+            ConductorError::Closed
+            | ConductorError::Consensus(_)
+            | ConductorError::Cluster(_)
+            | ConductorError::NoBackup(_) => Self::Unavailable(chain(&error)),
             _ => Self::Storage(chain(&error)),
         }
     }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
@@ -16,8 +17,9 @@ use openraft::{OptionalSend, RaftLogReader, StorageIOError};
 use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableError};
 use tokio::sync::oneshot;
 
+use crate::compact;
 use crate::database::{Commit, Store};
-use crate::error::{ConductorError, any};
+use crate::error::{ConductorError, any, chain};
 use crate::log_writer::{Op, Writer};
 use crate::raft::{Entry, LogId, StorageError, TypeConfig, Vote};
 use crate::record::{decode, encode};
@@ -59,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     recent: Mutex<Recent>,
     writer: Writer,
+    /// Bytes of the file that were in use after the last purge; none before the first.
+    used: AtomicU64,
 }
 
 /// What is known without reading the file.
@@ -141,6 +145,21 @@ impl Shared {
         recent.trim();
     }
 
+    /// Called by the writer thread after a purge.
+    pub(crate) fn purged(&self) {
+        match compact::after_purge(&self.store) {
+            Ok(used) => self.used.store(used, Ordering::Relaxed),
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "free space of the log could not be given back");
+            }
+        }
+    }
+
+    /// Bytes of the file that were in use after the last purge; none before the first since the start.
+    pub(crate) fn used(&self) -> Option<u64> {
+        Some(self.used.load(Ordering::Relaxed)).filter(|used| *used > 0)
+    }
+
     /// Writes what is left, ends the writer thread and closes the file.
     pub(crate) fn close(&self) -> Result<(), ConductorError> {
         self.writer.stop();
@@ -206,6 +225,7 @@ impl RaftLog {
             store,
             recent: Mutex::new(recent),
             writer: Writer::start(weak.clone()),
+            used: AtomicU64::new(0),
         });
         Ok(Self { shared })
     }

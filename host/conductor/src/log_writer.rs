@@ -102,6 +102,7 @@ fn write(shared: &Shared, ops: Vec<Op>) {
     if let Err(error) = &result {
         tracing::error!(error = chain(error), "the log cannot be written; this member stops");
     }
+    let has_purged = result.is_ok() && ops.iter().any(|op| matches!(op, Op::Purge { .. }));
     for op in ops {
         let answer = match &result {
             Ok(()) => Ok(()),
@@ -120,6 +121,9 @@ fn write(shared: &Shared, ops: Vec<Op>) {
             }
             Op::Fact { done: None, .. } | Op::Stop => {}
         }
+    }
+    if has_purged {
+        shared.purged();
     }
 }
 

@@ -118,17 +118,11 @@ fn mark(store: &Store, inquiry: &str, named: &mut HashSet<Digest>) -> Result<(),
         }
     }
     drop(view);
-    for_each(store, Table::Records, &inquiry_prefix(inquiry), |_, row| {
-        mark_row(Table::Records, row, named)
-    })
+    for_each(store, Table::Records, &inquiry_prefix(inquiry), |_, row| mark_row(Table::Records, row, named))
 }
 
 /// Marks what one row names. All tables whose rows can name a blob are here.
-pub(crate) fn mark_row(
-    table: Table,
-    row: &[u8],
-    named: &mut HashSet<Digest>,
-) -> Result<(), ConductorError> {
+pub(crate) fn mark_row(table: Table, row: &[u8], named: &mut HashSet<Digest>) -> Result<(), ConductorError> {
     match table {
         Table::Inquiries => {
             let row: InquiryRow = decode("an inquiry", row)?;

@@ -44,6 +44,8 @@ pub(crate) struct App {
     pub(crate) uploads: Uploads,
     /// Turns of answers that hold much memory.
     pub(crate) large: LargeAnswers,
+    /// The turn of a backup: each takes a copy of the state on the disk, and keeps blobs from being swept away.
+    pub(crate) backups: Arc<Semaphore>,
     /// Where uploads are written while they come in; on the data directory's file system. Made by
     /// `api::install::prepare`.
     pub(crate) incoming: PathBuf,

@@ -148,6 +148,7 @@ fn build(config: ServerConfig, parts: Parts) -> Result<Arc<App>, ServerError> {
         declared: Arc::default(),
         uploads: api::uploads::Uploads::default(),
         large: api::large::LargeAnswers::default(),
+        backups: Arc::new(Semaphore::new(1)),
         config,
         conductor,
         runtime,

@@ -345,6 +345,30 @@ pub(crate) struct RaftArgs {
     pub(crate) command: RaftCommand,
 }
 
+/// A member's name and the address of its Raft port, in the form that RAFT_PEERS has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) name: String,
+    /// `host:port`.
+    pub(crate) address: String,
+}
+
+impl std::str::FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let peers: inquisitor_conductor::PeerList =
+            text.parse().map_err(|error: inquisitor_conductor::ConductorError| error.to_string())?;
+        let mut peers = peers.iter();
+        match (peers.next(), peers.next()) {
+            (Some((name, address)), None) => {
+                Ok(Self { name: name.to_string(), address: address.to_string() })
+            }
+            _ => Err("name one member, as host-3=host-3.example:4321".to_owned()),
+        }
+    }
+}
+
 /// What to ask of the cluster.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RaftCommand {
@@ -364,8 +388,25 @@ pub(crate) enum RaftCommand {
         #[arg(long, value_name = "DURATION", default_value = "10s")]
         wait: Period,
     },
-    /// Remove a member, whether or not it lives. What only it held is lost with it. To add one, start it with RAFT_PEERS that
-    /// name others.
+    /// Say how a new member is started, and wait until it belongs to the cluster.
+    ///
+    /// A member joins by itself: it is started with RAFT_PEERS that name others, proves itself by the cluster's secret or
+    /// certificate, and becomes a voter once it has caught up. This command changes nothing in the cluster. It prints the
+    /// RAFT_PEERS to start it with, and watches, through the host that is asked, until the member is a voter at its address;
+    /// exits 1 if it is not in time, and says how far it is.
+    #[command(after_help = "\
+Examples:
+  inquisitor raft add host-3=host-3.example:4321               # waits; start the member meanwhile
+  inquisitor raft add host-3=host-3.example:4321 --wait 0s     # only says how, and how far it is")]
+    Add {
+        /// Its name, and the address of its Raft port.
+        #[arg(value_name = "NAME=ADDRESS")]
+        member: Address,
+        /// How long to wait for it.
+        #[arg(long, value_name = "DURATION", default_value = "10m")]
+        wait: Period,
+    },
+    /// Remove a member, whether or not it lives. What only it held is lost with it. See `raft add` for how one is added.
     Remove {
         /// Name of the member.
         name: String,

@@ -1,5 +1,6 @@
 //! The command line: names, defaults and help. What a command does is in `commands/`.
 
+pub(crate) mod backup;
 pub(crate) mod client;
 pub(crate) mod context;
 pub(crate) mod ledger;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, ValueHint};
 
+use backup::BackupCommand;
 use client::{InquiryArgs, KeyArgs, RaftArgs, Submit, TenantArgs};
 use context::ContextCommand;
 use ledger::Ledger;
@@ -157,6 +159,9 @@ pub(crate) enum Command {
     /// Exits 1 if it is not ready.
     Status,
     Raft(RaftArgs),
+    /// Back a cluster up, check backups, and restore them.
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Servers and keys under a name.
     #[command(subcommand)]
     Context(ContextCommand),

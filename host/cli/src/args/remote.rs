@@ -44,7 +44,7 @@ pub(crate) struct Remote {
 }
 
 /// Commands that ask no host, and those below them.
-const ASK_NOBODY: [&[&str]; 12] = [
+const ASK_NOBODY: [&[&str]; 14] = [
     &["run"],
     &["validate"],
     &["schema"],
@@ -57,6 +57,8 @@ const ASK_NOBODY: [&[&str]; 12] = [
     &["plugin", "inspect"],
     &["plugin", "call"],
     &["ledger", "verify"],
+    &["backup", "verify"],
+    &["backup", "restore"],
 ];
 
 /// Keep the connection out of the help of commands that ask no host.

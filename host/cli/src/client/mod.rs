@@ -288,16 +288,32 @@ impl Client {
         }
     }
 
+    /// Make a request once, to which an answer may begin as late as that.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn open_within(
+        &self,
+        request: &Request,
+        patience: Duration,
+    ) -> Result<Response, ClientError> {
+        self.once_within(request, patience).await.map_err(|failed| failed.error)
+    }
+
     async fn once(&self, request: &Request) -> Result<Response, Failed> {
+        self.once_within(request, self.timeout).await
+    }
+
+    async fn once_within(&self, request: &Request, patience: Duration) -> Result<Response, Failed> {
         let sent = self
             .http
             .request(request.method.clone(), request.url.clone())
             .headers(request.headers.clone())
             .body(request.body.clone())
             .send();
-        let response = match tokio::time::timeout(self.timeout, sent).await {
+        let response = match tokio::time::timeout(patience, sent).await {
             Err(_) => {
-                return Err(ClientError::TimedOut { server: self.shown.clone(), after: self.timeout }.into());
+                return Err(ClientError::TimedOut { server: self.shown.clone(), after: patience }.into());
             }
             Ok(Err(error)) => return Err(ClientError::of_transport(&self.shown, &error).into()),
             Ok(Ok(response)) => response,

@@ -1,5 +1,6 @@
 //! One file for each subcommand.
 
+mod backup;
 mod completions;
 mod context;
 mod inquiry;
@@ -43,6 +44,7 @@ pub(crate) fn run(cli: &Cli, settings: &Settings) -> anyhow::Result<ExitCode> {
         Command::Key(args) => block_on(key::run(global, settings, remote, args))?,
         Command::Status => block_on(status::run(global, settings, remote))?,
         Command::Raft(args) => block_on(raft::run(global, settings, remote, args))?,
+        Command::Backup(command) => backup::run(global, settings, remote, command),
         Command::Context(command) => context::run(global, settings, command),
         Command::Completions { shell } => completions::run(*shell),
     }

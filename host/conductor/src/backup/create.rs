@@ -73,7 +73,10 @@ impl Drop for Source {
         if let Self::Directory { log, .. } = self
             && let Err(error) = log.close()
         {
-            tracing::warn!(error = chain(&error), "the log was not closed cleanly; it is checked at the next start");
+            tracing::warn!(
+                error = chain(&error),
+                "the log was not closed cleanly; it is checked at the next start"
+            );
         }
     }
 }
@@ -171,7 +174,16 @@ impl Backup {
         let encoded = Bytes::from(manifest.encode()?);
         let modified = u64::try_from(at / 1_000_000_000).unwrap_or(0);
         let state = copied.file;
-        Ok(Self { manifest, encoded, state, blobs, modified, source, next: Next::Manifest, _no_sweeping: no_sweeping })
+        Ok(Self {
+            manifest,
+            encoded,
+            state,
+            blobs,
+            modified,
+            source,
+            next: Next::Manifest,
+            _no_sweeping: no_sweeping,
+        })
     }
 
     /// What it is a backup of.
@@ -293,7 +305,8 @@ fn pad(bytes: &mut Vec<u8>, size: u64) {
 
 /// Copies the state as it is now. Blocking.
 fn copy(store: &Store, scratch: &Path) -> Result<Copied, ConductorError> {
-    let nothing = || ConductorError::NoBackup("nothing was ever committed here; there is nothing to keep".into());
+    let nothing =
+        || ConductorError::NoBackup("nothing was ever committed here; there is nothing to keep".into());
     let mut file = snapshot::receive(scratch)?;
     let view = View::new(store)?;
     let head = Head::read(&view)?;

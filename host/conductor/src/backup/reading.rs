@@ -8,9 +8,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::archive::{Archive, Body};
-use super::{
-    BackupManifest, MANIFEST, MAX_MANIFEST_BYTES, STATE, SUMS, blob_name, sum_line, sums_bytes,
-};
+use super::{BackupManifest, MANIFEST, MAX_MANIFEST_BYTES, STATE, SUMS, blob_name, sum_line, sums_bytes};
 use crate::blobs::MAX_BLOB_BYTES;
 use crate::error::ConductorError;
 use crate::keys::number_of;
@@ -113,7 +111,8 @@ impl<'a, R: Read> Reading<'a, R> {
         let body = Hashing::new(self.archive.body(size));
         let (body, sha256) = rows(body, &mut check, &mut row)?.into_parts();
         if body.left() > 0 || sha256 != self.manifest.state.sha256 {
-            let problem = format!("its SHA-256 is {sha256}, and the manifest says {}", self.manifest.state.sha256);
+            let problem =
+                format!("its SHA-256 is {sha256}, and the manifest says {}", self.manifest.state.sha256);
             return Err(ConductorError::backup(STATE, problem));
         }
         self.archive.padding(STATE, size)?;
@@ -197,7 +196,9 @@ fn rows<'b, R: Read>(
 ) -> Result<Hashing<Body<'b, R>>, ConductorError> {
     // What the snapshot's reader calls damaged is a part of the backup here.
     let of_backup = |error| match error {
-        ConductorError::Damaged { what, problem } => ConductorError::backup(STATE, format!("{what}: {problem}")),
+        ConductorError::Damaged { what, problem } => {
+            ConductorError::backup(STATE, format!("{what}: {problem}"))
+        }
         other => other,
     };
     let (mut reader, _) = Reader::new(body).map_err(of_backup)?;
@@ -240,7 +241,9 @@ impl<'a> StateCheck<'a> {
                 self.compare()?;
                 let index = number_of(key)?;
                 let entry = self.ledger.entry(value);
-                entry.map_err(|error| ConductorError::backup(STATE, format!("ledger entry {index}: {error}")))?;
+                entry.map_err(|error| {
+                    ConductorError::backup(STATE, format!("ledger entry {index}: {error}"))
+                })?;
             }
             _ => {}
         }
@@ -265,9 +268,9 @@ impl<'a> StateCheck<'a> {
             let problem = format!("it has {} entries, and {} were noted", ledger.size, noted.size);
             return Err(ConductorError::backup("the ledger", problem));
         }
-        self.ledger
-            .compare(&manifest.ledger)
-            .map_err(|error| ConductorError::backup("the ledger", format!("as the manifest has it: {error}")))?;
+        self.ledger.compare(&manifest.ledger).map_err(|error| {
+            ConductorError::backup("the ledger", format!("as the manifest has it: {error}"))
+        })?;
         let head = self.head.ok_or_else(|| wrong("it does not say how far it is"))?;
         let of_head = head.ledger().map(|ledger| ledger.checkpoint());
         if of_head.ok() != Some(ledger) {

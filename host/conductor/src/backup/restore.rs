@@ -43,11 +43,7 @@ pub struct Restored {
 /// # Errors
 /// When something is in the directory, the backup is not whole, or something cannot be written. What was written is removed
 /// again.
-pub fn restore(
-    input: impl Read,
-    dir: &Path,
-    noted: Option<&Checkpoint>,
-) -> Result<Restored, ConductorError> {
+pub fn restore(input: impl Read, dir: &Path, noted: Option<&Checkpoint>) -> Result<Restored, ConductorError> {
     // The backup's beginning first: what is none leaves no trace.
     let reading = Reading::begin(input, noted)?;
     let layout = Layout::begin(dir)?;
@@ -71,7 +67,8 @@ fn write<R: Read>(
             let is_replaced = table == Table::Meta && (key == CLUSTER || key == MEMBERSHIP);
             if is_replaced { Ok(()) } else { rows.put_quietly(table, key, value) }
         })?;
-        let applied = reading.applied.ok_or_else(|| ConductorError::backup("the state", "it holds nothing"))?;
+        let applied =
+            reading.applied.ok_or_else(|| ConductorError::backup("the state", "it holds nothing"))?;
         rows.put_quietly(Table::Meta, CLUSTER, identity.cluster.as_bytes())?;
         rows.put_quietly(Table::Meta, MEMBERSHIP, &encode(&membership(&identity, applied))?)?;
         Ok(applied)

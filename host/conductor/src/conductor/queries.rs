@@ -20,6 +20,7 @@ use crate::node::Running;
 use crate::raft::Metrics;
 use crate::read;
 use crate::registry::Registry;
+use crate::snapshot;
 
 /// What a member says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -64,8 +65,12 @@ pub struct StoreSizes {
     pub ledger_entries: u64,
     /// Bytes of the Raft log's file.
     pub log_bytes: u64,
+    /// Bytes of it that were in use after the last purge; all before the first one since the start.
+    pub log_used_bytes: u64,
     /// Bytes of the applied state's file.
     pub state_bytes: u64,
+    /// Bytes of the rows in it at the last snapshot; all of the file before the first one.
+    pub state_used_bytes: u64,
     /// Bytes of all blobs.
     pub blob_bytes: u64,
     /// Number of blobs.
@@ -199,15 +204,20 @@ impl Conductor {
     pub async fn sizes(&self) -> Result<StoreSizes, ConductorError> {
         let (log, state, blobs) =
             (self.files.log.clone(), self.files.state.clone(), self.node.blobs.totals());
+        let log_used = self.log.used();
+        let snapshot = self.files.snapshots.join(snapshot::CURRENT);
         self.read(move |store| {
             let size = |path: &Path| {
                 std::fs::metadata(path).map(|file| file.len()).map_err(ConductorError::io("read", path))
             };
             let counts = read::counts(store)?;
+            let (log_bytes, state_bytes) = (size(&log)?, size(&state)?);
             Ok(StoreSizes {
                 ledger_entries: counts.ledger_entries,
-                log_bytes: size(&log)?,
-                state_bytes: size(&state)?,
+                log_bytes,
+                log_used_bytes: log_used.unwrap_or(log_bytes).min(log_bytes),
+                state_bytes,
+                state_used_bytes: size(&snapshot).unwrap_or(state_bytes).min(state_bytes),
                 blob_bytes: blobs.bytes,
                 blobs: blobs.blobs,
                 inquiries: counts.inquiries,

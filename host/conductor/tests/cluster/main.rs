@@ -2,6 +2,7 @@
 // The lint's exception for tests does not see helpers beside them.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod backup;
 mod blobs;
 mod disks;
 mod faults;

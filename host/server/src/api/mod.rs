@@ -4,6 +4,7 @@
 //! that no route is served and not described. `extract`, `json`, `page` and `shared` are what handlers share.
 
 pub mod artifacts;
+mod backup;
 mod consistency;
 pub mod events;
 pub(crate) mod extract;
@@ -58,6 +59,7 @@ fn guarded() -> OpenApiRouter<Arc<App>> {
         .merge(roles::routes())
         .merge(ops::routes())
         .merge(raft::routes())
+        .merge(backup::routes())
 }
 
 /// What is answered to everybody.

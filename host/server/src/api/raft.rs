@@ -230,7 +230,7 @@ async fn remove(
 }
 
 /// Changes of the cluster are none of its state, so the decision is recorded by itself, before.
-async fn record(app: &App, permit: Permit) -> Result<(), Problem> {
+pub(super) async fn record(app: &App, permit: Permit) -> Result<(), Problem> {
     use inquisitor_engine::journal::{Command, Journal as _};
     let command = Command::Decide { access: Box::new(permit.into_access()) };
     app.conductor.propose(command).await?;

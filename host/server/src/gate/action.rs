@@ -22,17 +22,19 @@ pub(crate) enum Action {
     HostRead,
     /// Members of the cluster, leadership, snapshots.
     HostManage,
+    /// All that the host has, in one file.
+    HostBackup,
 }
 
 use Action::{
-    HostManage, HostRead, InquiryCancel, InquiryRead, InquirySubmit, InquiryValidate, KeyManage, KeyRead,
-    LedgerRead, ManifestRead, PluginRead, PluginRemove, PluginUpload, TenantManage, TenantRead,
+    HostBackup, HostManage, HostRead, InquiryCancel, InquiryRead, InquirySubmit, InquiryValidate, KeyManage,
+    KeyRead, LedgerRead, ManifestRead, PluginRead, PluginRemove, PluginUpload, TenantManage, TenantRead,
 };
 use Role::{Admin, Auditor, Author, Operator, Submitter};
 
 impl Action {
     /// All of them.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         PluginRead,
         PluginUpload,
         PluginRemove,
@@ -48,6 +50,7 @@ impl Action {
         KeyManage,
         HostRead,
         HostManage,
+        HostBackup,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -67,6 +70,7 @@ impl Action {
             KeyManage => "key.manage",
             HostRead => "host.read",
             HostManage => "host.manage",
+            HostBackup => "host.backup",
         }
     }
 
@@ -81,7 +85,7 @@ impl Action {
             LedgerRead => &[Admin, Operator, Submitter, Auditor],
             ManifestRead => &[Admin, Operator, Auditor],
             TenantRead | KeyRead => &[Admin, Auditor],
-            TenantManage | KeyManage => &[Admin],
+            TenantManage | KeyManage | HostBackup => &[Admin],
             HostRead => &[Admin, Operator, Auditor],
             HostManage => &[Admin, Operator],
         }
@@ -98,12 +102,13 @@ impl Action {
                 | TenantManage
                 | KeyManage
                 | HostManage
+                | HostBackup
         )
     }
 
     /// Whether it is about the host as a whole, so that no key of a single tenant may.
     pub(crate) fn above_tenants(self) -> bool {
-        matches!(self, TenantManage | HostRead)
+        matches!(self, TenantManage | HostRead | HostBackup)
     }
 }
 

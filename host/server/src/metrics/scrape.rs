@@ -31,6 +31,7 @@ pub(super) struct Gauges {
     ledger_entries: IntGauge,
     blobs: IntGauge,
     store_bytes: IntGaugeVec,
+    store_used_bytes: IntGaugeVec,
     event_streams: IntGauge,
 }
 
@@ -84,6 +85,11 @@ impl Gauges {
                 "Bytes on this member's disk, by store: log, state or blobs.",
                 &["store"],
             )?,
+            store_used_bytes: add.gauges(
+                "inquisitor_store_used_bytes",
+                "Bytes of the files of log and state that hold something: after the log's last purge, in the last snapshot of the state.",
+                &["store"],
+            )?,
             event_streams: add.gauge("inquisitor_event_streams", "Streams of events that are open here.")?,
         })
     }
@@ -126,6 +132,9 @@ impl Gauges {
                     [("log", sizes.log_bytes), ("state", sizes.state_bytes), ("blobs", sizes.blob_bytes)]
                 {
                     self.store_bytes.with_label_values(&[store]).set(gauge(bytes));
+                }
+                for (store, bytes) in [("log", sizes.log_used_bytes), ("state", sizes.state_used_bytes)] {
+                    self.store_used_bytes.with_label_values(&[store]).set(gauge(bytes));
                 }
             }
             Err(error) => {
