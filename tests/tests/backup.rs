@@ -262,9 +262,10 @@ fn three_members_are_restored_as_the_documentation_says() {
     new.kill(0);
     new.lose_disk(0);
     let mut all = before.clone();
-    all.push(new.until("a member that takes an inquiry", || {
+    all.push(new.until("a member that leads and has the plugin", || {
         let leads = new.status(1).is_some_and(|status| status["has_leader"] == true);
-        leads.then(|| submit(&new, 1, "after", &plugin))
+        let listed = new.run(1, ["plugin", "list", "-o", "json", "--retry-for", "0s"]);
+        (leads && listed.stdout.contains(&plugin)).then(|| submit(&new, 1, "after", &plugin))
     }));
     new.until("the end of every inquiry", || {
         let listed: Value =

@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use crate::change::{Change, Proposal};
-use crate::database::Store;
+use crate::compact;
+use crate::database::{Commit, Store};
 use crate::facts::{PlanFacts, TenantFacts};
 use crate::identity::Layout;
 use crate::list::{self, InquiryFilter, Summary};
@@ -19,6 +20,7 @@ use crate::log::RaftLog;
 use crate::raft::{Batch, COMMAND_FORMAT, Entry, LogId, StorageError, TypeConfig, Vote};
 use crate::read;
 use crate::record::OriginRow;
+use crate::rows::{Table, Writer};
 use crate::state::{self, StateMachine};
 
 struct Disk;
@@ -229,4 +231,56 @@ async fn the_state_hash_tells_histories_apart_that_end_alike() {
     }
     assert_eq!(hashes[0], hashes[1]);
     assert_ne!(hashes[1], hashes[2]);
+}
+
+#[tokio::test]
+async fn a_purge_gives_back_what_a_large_log_no_longer_needs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, _machine, _store) = open(&dir);
+    let shared = log.shared();
+    let large = Bytes::from(vec![7; 1 << 20]);
+    for index in 0..80 {
+        log.blocking_append([entry(1, index, vec![large.clone()])]).await.unwrap();
+    }
+    assert!(shared.store.size().unwrap() > compact::LARGE && shared.used().is_none());
+    log.purge(id(1, 76)).await.unwrap();
+    // What is written next comes after the compacting.
+    log.save_vote(&Vote::new(2, 7)).await.unwrap();
+    let (file, used) = (shared.store.size().unwrap(), shared.used().unwrap());
+    assert!((3 << 20..16 << 20).contains(&used) && (used..20 << 20).contains(&file), "{used} of {file}");
+    let left = log.get_log_reader().await.try_get_log_entries(77..80).await.unwrap();
+    assert_eq!(left, [77, 78, 79].map(|index| entry(1, index, vec![large.clone()])));
+    log.blocking_append([entry(2, 80, vec![large])]).await.unwrap();
+}
+
+#[test]
+fn a_start_gives_back_what_a_large_state_no_longer_needs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, state) = (dir.path().join("log.redb"), dir.path().join("state.redb"));
+    let (log, state) = (Store::open(&log, 1 << 20).unwrap(), state::open(&state).unwrap());
+    let rows = |keys: std::ops::Range<u8>, keep: bool| {
+        state.write(Commit::Durable, |transaction| {
+            let mut rows = Writer::new(&state, transaction);
+            for key in keys {
+                match keep {
+                    true => rows.put_quietly(Table::Plans, &[key], &[key; 1 << 20])?,
+                    false => rows.delete(Table::Plans, &[key])?,
+                }
+            }
+            Ok(())
+        })
+    };
+    rows(0..80, true).unwrap();
+    rows(0..78, false).unwrap();
+    let (before, snapshot) = (state.size().unwrap(), dir.path().join("current.snap"));
+    assert!(before > compact::LARGE);
+    compact::at_start(&log, &state, &snapshot);
+    assert_eq!(state.size().unwrap(), before, "nothing is known of how much there is to move");
+    std::fs::write(&snapshot, vec![0; 2 << 20]).unwrap();
+    compact::at_start(&log, &state, &snapshot);
+    assert!(state.size().unwrap() < 16 << 20, "{}", state.size().unwrap());
+    use crate::rows::{ReadRows, View};
+    let view = View::new(&state).unwrap();
+    assert_eq!(view.count(Table::Plans).unwrap(), 2);
+    assert_eq!(view.get(Table::Plans, &[79]).unwrap().unwrap(), [79; 1 << 20]);
 }

@@ -35,6 +35,11 @@ use crate::{api, declared, leadership};
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// How old such a blob must be.
 const SWEEP_AGE: Duration = Duration::from_secs(3600);
+/// After how long an uploaded plugin that could not be loaded is tried again. Doubles each time, up to
+/// [`RETRY_PLUGINS_AT_LEAST`].
+const RETRY_PLUGINS: Duration = Duration::from_secs(1);
+/// How often it is tried again in any case.
+const RETRY_PLUGINS_AT_LEAST: Duration = Duration::from_secs(300);
 /// Of the time to stop, what is left for the ledger and the stores when the rest is over.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -214,11 +219,26 @@ impl Host {
         let app = &self.app;
         let mut changes = app.hub.registry_changes();
         load_plugins(app, plugins).await?;
-        sync_plugins(app).await;
+        let mut broken = sync_plugins(app, &[]).await;
         let following = app.clone();
         self.spawn(async move {
-            while changes.changed().await.is_ok() {
-                sync_plugins(&following).await;
+            let mut pause = RETRY_PLUGINS;
+            loop {
+                let changed = changes.changed();
+                if broken.is_empty() {
+                    pause = RETRY_PLUGINS;
+                    if changed.await.is_err() {
+                        return;
+                    }
+                } else {
+                    // The component may lie on a member that could not be reached yet.
+                    match tokio::time::timeout(pause, changed).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(_)) => return,
+                        Err(_) => pause = (2 * pause).min(RETRY_PLUGINS_AT_LEAST),
+                    }
+                }
+                broken = sync_plugins(&following, &broken).await;
             }
         });
         self.spawn(leadership::follow(app.clone()));
@@ -292,12 +312,23 @@ async fn load_plugins(app: &App, plugins: &PluginFiles) -> Result<(), ServerErro
     Ok(())
 }
 
-/// Make the uploaded plugins those of the registry: on this member and whichever accepted them.
-async fn sync_plugins(app: &App) {
+/// Make the uploaded plugins those of the registry: on this member and whichever accepted them. Returns what is wrong with those that
+/// cannot be loaded; what was known before is not logged again.
+async fn sync_plugins(app: &App, known: &[String]) -> Vec<String> {
     let records: Vec<PluginRecord> = app.conductor.registry().plugins().cloned().collect();
+    let mut problems = Vec::new();
     for broken in app.catalogue.sync(&app.runtime, &*app.conductor, &records).await {
-        tracing::error!(plugin = broken.name, error = broken.message, "an uploaded plugin cannot be loaded");
+        let problem = format!("{}: {}", broken.name, broken.message);
+        if !known.contains(&problem) {
+            tracing::error!(
+                plugin = broken.name,
+                error = broken.message,
+                "an uploaded plugin cannot be loaded; it is tried again"
+            );
+        }
+        problems.push(problem);
     }
+    problems
 }
 
 async fn sweep(conductor: &Conductor) {

@@ -68,19 +68,27 @@ async fn catch_up(
     own: u64,
     uncommitted: bool,
 ) -> Result<u64, StorageError> {
-    let (applied, membership) = machine.applied_state().await?;
     let last = log.get_log_state().await?.last_log_id.map_or(0, |id| id.index + 1);
     let committed = log.read_committed().await?.map_or(0, |id| id.index + 1);
+    let applied = apply(log, machine, committed.min(last)).await?;
+    // Who the voters are is in the state by now.
+    let (_, membership) = machine.applied_state().await?;
     let voters: BTreeSet<u64> = membership.membership().voter_ids().collect();
     let is_alone = voters == BTreeSet::from([own]);
-    let end = if is_alone || uncommitted { last } else { committed.min(last) };
-    let mut reader = log.get_log_reader().await;
+    let applied = if is_alone || uncommitted { apply(log, machine, last).await? } else { applied };
+    Ok(last.saturating_sub(applied))
+}
+
+/// Applies the log's entries below an index; returns the index that comes after what is applied.
+async fn apply(log: &mut RaftLog, machine: &mut StateMachine, end: u64) -> Result<u64, StorageError> {
+    let (applied, _) = machine.applied_state().await?;
     let mut next = applied.map_or(0, |id| id.index + 1);
+    let mut reader = log.get_log_reader().await;
     while next < end {
         let upto = end.min(next + SLICE);
         let entries = reader.try_get_log_entries(next..upto).await?;
         machine.apply(entries).await?;
         next = upto;
     }
-    Ok(last.saturating_sub(end.max(next)))
+    Ok(next)
 }

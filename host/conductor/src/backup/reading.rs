@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::archive::{Archive, Body};
 use super::{BackupManifest, MANIFEST, MAX_MANIFEST_BYTES, STATE, SUMS, blob_name, sum_line, sums_bytes};
 use crate::blobs::MAX_BLOB_BYTES;
-use crate::error::ConductorError;
+use crate::error::{ConductorError, chain};
 use crate::keys::number_of;
 use crate::raft::LogId;
 use crate::record::{Digest, decode};
@@ -196,10 +196,11 @@ fn rows<'b, R: Read>(
 ) -> Result<Hashing<Body<'b, R>>, ConductorError> {
     // What the snapshot's reader calls damaged is a part of the backup here.
     let of_backup = |error| match error {
+        known @ (ConductorError::Backup { .. } | ConductorError::NewerFormat { .. }) => known,
         ConductorError::Damaged { what, problem } => {
             ConductorError::backup(STATE, format!("{what}: {problem}"))
         }
-        other => other,
+        other => ConductorError::backup(STATE, chain(&other)),
     };
     let (mut reader, _) = Reader::new(body).map_err(of_backup)?;
     while let Some((table, (key, value))) = reader.row().map_err(of_backup)? {
