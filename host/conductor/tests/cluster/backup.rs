@@ -1,6 +1,8 @@
 //! A cluster that is backed up from a member that lacks blobs, and restored as another one.
 
-use inquisitor_conductor::{restore, verify};
+use std::time::Duration;
+
+use inquisitor_conductor::{Backup, ConductorError, restore, verify};
 use inquisitor_engine::journal::Journal;
 
 use crate::harness::*;
@@ -30,7 +32,7 @@ async fn a_backup_of_any_member_becomes_a_cluster_that_others_join() {
     assert_eq!((manifest.inquiries, manifest.member.as_str()), (5, asked.as_str()));
 
     let mut new = Cluster::new(&THREE);
-    new.grace = std::time::Duration::from_millis(200);
+    new.grace = Duration::from_millis(200);
     let disk = tempfile::tempdir().unwrap();
     let restored = restore(bytes.as_slice(), &disk.path().join("data"), None).unwrap();
     new.give_disk("a", disk);
@@ -86,4 +88,47 @@ async fn a_restored_member_and_those_of_the_old_cluster_refuse_each_other() {
     assert_eq!(cluster.status("b").await.cluster, before);
     assert!(!cluster.has("b", "new").await && !cluster.has("a", "old").await);
     assert_eq!(cluster.status("a").await.members.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_survivor_does_not_know_to_be_committed_is_left_out_unless_it_is_asked_for() {
+    let mut cluster = Cluster::three().await;
+    let leader = cluster.leader().await;
+    cluster.submit(&leader, "q").await;
+    cluster.agree().await;
+    for other in cluster.others(&leader) {
+        cluster.kill(&other);
+    }
+    let before = cluster.status(&leader).await.last_log_index;
+    let member = cluster.members[&leader].clone();
+    let manifest = inquisitor_ledger::Hash::digest(b"manifest").to_string();
+    let proposing =
+        tokio::spawn(async move { member.propose(submit("late", &manifest, plan("n", 1))).await.is_ok() });
+    until("it is in the log", async || cluster.status(&leader).await.last_log_index > before).await;
+    proposing.abort();
+    assert!(proposing.await.is_err(), "nothing is committed without a majority");
+    cluster.kill(&leader);
+    let disk = cluster.take_disk(&leader);
+    for uncommitted in [false, true] {
+        let data = disk.path().join("data");
+        let (mut backup, left_out) = soon("the directory is free", async {
+            loop {
+                match Backup::of_directory(&data, uncommitted, 1).await {
+                    Err(ConductorError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
+                    begun => return begun.unwrap(),
+                }
+            }
+        })
+        .await;
+        assert_eq!(left_out == 0, uncommitted, "{left_out}");
+        let mut bytes = Vec::new();
+        while let Some(piece) = backup.next().await.unwrap() {
+            bytes.extend_from_slice(&piece);
+        }
+        let new = disk.path().join(format!("new-{uncommitted}"));
+        restore(bytes.as_slice(), &new, None).unwrap();
+        let alone = open(&new).await;
+        assert!(alone.inquiry("q").await.unwrap().is_some());
+        assert_eq!(alone.inquiry("late").await.unwrap().is_some(), uncommitted);
+    }
 }
