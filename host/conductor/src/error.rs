@@ -123,14 +123,16 @@ impl ConductorError {
         move |source| Self::Io { doing, path, source }
     }
 
-    pub(crate) fn backup(part: &str, problem: impl ToString) -> Self {
-        Self::Backup { part: part.to_owned(), problem: problem.to_string() }
-    }
-
     // By value, so that callers can map an error straight into it.
     #[allow(clippy::needless_pass_by_value)]
     pub(crate) fn damaged(what: impl Into<String>, problem: impl ToString) -> Self {
         Self::Damaged { what: what.into(), problem: problem.to_string() }
+    }
+
+    // As above.
+    #[allow(clippy::needless_pass_by_value)]
+    pub(crate) fn backup(part: &str, problem: impl ToString) -> Self {
+        Self::Backup { part: part.to_owned(), problem: problem.to_string() }
     }
 }
 
