@@ -23,8 +23,7 @@ fn large(round: u32) -> StepRecord {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_purged_and_pruned_makes_no_file_grow_for_ever() {
     let dir = tempfile::tempdir().unwrap();
-    let config =
-        ConductorConfig { snapshot_every: 150, ..ConductorConfig::new(dir.path().join("data"), "a") };
+    let config = ConductorConfig { snapshot_every: 20, ..ConductorConfig::new(dir.path().join("data"), "a") };
     let conductor = Conductor::open(config.clone()).await.unwrap();
     let manifest = manifest(&conductor).await;
     let component = conductor.put_blob(b"component".to_vec()).await.unwrap();
