@@ -1,24 +1,37 @@
-//! Hosts of the real binary that form a cluster, on addresses of the loopback network of their own.
+//! Hosts of the real binary that form a cluster: on addresses of the loopback network, or each at a place of its own in a
+//! network that can be cut.
 
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::netns::Network;
 use crate::server::{API_KEY, PATIENCE, ended, get};
-use crate::{Ended, inquisitor, plugin};
+use crate::{Ended, binary, inquisitor, plugin, settle};
 
 /// What the members prove themselves with.
 const SECRET: &str = "the-secret-of-the-cluster-in-tests";
 
+/// Ports of members that have an address to themselves.
+const HTTP_PORT: u16 = 8000;
+const RAFT_PORT: u16 = 4321;
+
 /// Members that end with the test.
 pub struct Cluster {
-    folder: tempfile::TempDir,
+    folder: Folder,
+    network: Option<Network>,
     members: Vec<Member>,
     peers: String,
+}
+
+/// Where members keep what they have, and their logs.
+enum Folder {
+    Temporary(tempfile::TempDir),
+    Kept(PathBuf),
 }
 
 struct Member {
@@ -50,15 +63,55 @@ impl Cluster {
     /// When the machine has no ports left.
     pub fn prepare(size: usize) -> Self {
         let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
+        Self::on_loopback(Folder::Temporary(folder), size)
+    }
+
+    /// The same in this folder, which stays when they have ended.
+    ///
+    /// # Panics
+    /// When the machine has no ports left.
+    pub fn prepare_in(folder: &Path, size: usize) -> Self {
+        Self::on_loopback(Folder::Kept(folder.to_owned()), size)
+    }
+
+    fn on_loopback(folder: Folder, size: usize) -> Self {
         let members: Vec<Member> = (0..size)
             .map(|number| {
                 let host = format!("127.0.0.{}", number + 2);
-                Member { name: format!("host-{number}"), http: free(&host), raft: free(&host), child: None }
+                Member { name: member_name(number), http: free(&host), raft: free(&host), child: None }
             })
             .collect();
         let peers: Vec<String> =
             members.iter().map(|member| format!("{}={}", member.name, member.raft)).collect();
-        Self { folder, members, peers: peers.join(",") }
+        Self { folder, network: None, members, peers: peers.join(",") }
+    }
+
+    /// So many members at places of this network, which get the members' names (`host-0` and so on) and know each other by
+    /// them. None is started; the folder stays when they have ended.
+    ///
+    /// # Panics
+    /// When the network has such places already or cannot have them.
+    pub fn prepare_on(mut network: Network, folder: &Path, size: usize) -> Self {
+        let mut hosts = String::new();
+        let mut members = Vec::new();
+        for number in 0..size {
+            let name = member_name(number);
+            let address = network.add(&name);
+            hosts.push_str(&format!("{address} {name}\n"));
+            let (http, raft) = (format!("{address}:{HTTP_PORT}"), format!("{address}:{RAFT_PORT}"));
+            members.push(Member { name, http, raft, child: None });
+        }
+        for member in &members {
+            network.set_hosts(&member.name, &hosts);
+        }
+        let peers: Vec<String> =
+            members.iter().map(|member| format!("{}:{RAFT_PORT}", member.name)).collect();
+        Self {
+            folder: Folder::Kept(folder.to_owned()),
+            network: Some(network),
+            members,
+            peers: peers.join(","),
+        }
     }
 
     /// Start a member on whatever is in its folder.
@@ -75,7 +128,15 @@ impl Cluster {
             .unwrap_or_else(|error| panic!("no log: {error}"));
         let echo = plugin("echo");
         let member = &mut self.members[number];
-        let child = inquisitor()
+        let mut command = match &self.network {
+            Some(network) => {
+                let mut command = network.command(&member.name, binary());
+                settle(&mut command);
+                command
+            }
+            None => inquisitor(),
+        };
+        let child = command
             .args(["serve", "--http-listen", &member.http, "--raft-listen", &member.raft])
             .args(["--raft-node-id", &member.name, "--raft-peers", &self.peers])
             .arg("--data-dir")
@@ -128,16 +189,54 @@ impl Cluster {
         }
     }
 
+    /// Send a member a signal, as `STOP`.
+    ///
+    /// # Panics
+    /// When it does not run or the signal cannot be sent.
+    pub fn signal(&self, number: usize, name: &str) {
+        let child = self.members[number].child.as_ref();
+        let child = child.unwrap_or_else(|| panic!("{} does not run", self.members[number].name));
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "cannot send {name}");
+    }
+
     /// Ask a member to stop, and wait until it has.
     ///
     /// # Panics
     /// When it does not end in time, or not in order.
     pub fn stop(&mut self, number: usize) {
+        if !self.runs(number) {
+            return;
+        }
+        self.signal(number, "TERM");
         let Some(mut child) = self.members[number].child.take() else { return };
-        let sent = Command::new("kill").arg(child.id().to_string()).status();
-        assert!(sent.is_ok_and(|status| status.success()), "cannot send the signal");
         let status = self.until("the end of a member", || child.try_wait().ok().flatten());
         assert!(status.success(), "{status}; {}", self.log(number));
+    }
+
+    /// Whether a member was started and neither killed nor stopped since.
+    pub fn runs(&self, number: usize) -> bool {
+        self.members[number].child.is_some()
+    }
+
+    /// How a member ended by itself, if it has.
+    pub fn ended_by_itself(&mut self, number: usize) -> Option<ExitStatus> {
+        self.members[number].child.as_mut()?.try_wait().ok().flatten()
+    }
+
+    /// The network that the members are on; none where they are on loopback addresses.
+    pub fn network(&mut self) -> Option<&mut Network> {
+        self.network.as_mut()
+    }
+
+    /// How many members there are, whether they run or not.
+    pub fn size(&self) -> usize {
+        self.members.len()
+    }
+
+    /// A member's name.
+    pub fn name(&self, number: usize) -> &str {
+        &self.members[number].name
     }
 
     /// Take a member's disk away. It must not run.
@@ -190,13 +289,16 @@ impl Cluster {
         command
             .env("INQUISITOR_SERVER", format!("http://{}", self.members[number].http))
             .env("INQUISITOR_KEY", API_KEY)
-            .env("XDG_CONFIG_HOME", self.folder.path().join("config"));
+            .env("XDG_CONFIG_HOME", self.folder().join("config"));
         ended(command.args(arguments))
     }
 
     /// The folder that is all members' own.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        match &self.folder {
+            Folder::Temporary(folder) => folder.path(),
+            Folder::Kept(folder) => folder,
+        }
     }
 
     /// What a member logged.
@@ -205,7 +307,7 @@ impl Cluster {
     }
 
     fn member_folder(&self, number: usize) -> PathBuf {
-        self.folder.path().join(format!("member-{number}"))
+        self.folder().join(format!("member-{number}"))
     }
 }
 
@@ -215,6 +317,10 @@ impl Drop for Cluster {
             self.kill(number);
         }
     }
+}
+
+fn member_name(number: usize) -> String {
+    format!("host-{number}")
 }
 
 /// An address with a port that nobody listens on now.

@@ -3,6 +3,8 @@
 //! The tests need what `cargo xtask plugins` and `cargo build -p inquisitor` make; where it is missing they fail and say so.
 
 pub mod cluster;
+pub mod faults;
+pub mod http;
 pub mod netns;
 pub mod server;
 
@@ -77,6 +79,12 @@ pub fn released() -> Command {
 
 fn apart(binary: &Path) -> Command {
     let mut command = Command::new(binary);
+    settle(&mut command);
+    command
+}
+
+/// Give a command that runs the binary, in whatever way, a home and no settings of the user.
+pub(crate) fn settle(command: &mut Command) {
     command.current_dir(repository());
     for name in [
         "DATA_DIR",
@@ -99,9 +107,8 @@ fn apart(binary: &Path) -> Command {
     command
         .env("HOME", &home)
         .env("XDG_CONFIG_HOME", home.join("config"))
-        .env("XDG_CACHE_HOME", home.join("cache"));
-    command.env("NO_COLOR", "1");
-    command
+        .env("XDG_CACHE_HOME", home.join("cache"))
+        .env("NO_COLOR", "1");
 }
 
 /// What a finished command left.

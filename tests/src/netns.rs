@@ -59,6 +59,12 @@ pub fn refusal() -> Option<String> {
     })
 }
 
+/// Whether nothing that takes namespaces may be left out: `INQUISITOR_REQUIRE_PEERS` is in the environment, and this is root,
+/// whom no setting of the system keeps from having them.
+pub fn required() -> bool {
+    is_root() && std::env::var_os("INQUISITOR_REQUIRE_PEERS").is_some()
+}
+
 /// A command that runs this program within namespaces of its own. It ends with the thread that starts it.
 pub fn within(program: impl AsRef<OsStr>) -> Command {
     let mut command;
@@ -84,8 +90,7 @@ pub fn within(program: impl AsRef<OsStr>) -> Command {
 /// Whether this test goes on here. It does within namespaces of its own; outside of them it runs itself there, by its name
 /// (as `module::name` where it lies in one), fails if that failed, and is done.
 ///
-/// Where namespaces are not allowed the test is left out, which it says; with `INQUISITOR_REQUIRE_PEERS` in the environment
-/// it fails.
+/// Where namespaces are not allowed the test is left out, which it says; where they are [`required`] it fails.
 ///
 /// ```no_run
 /// # fn test() {
@@ -103,8 +108,7 @@ pub fn entered(test: &str) -> bool {
         return true;
     }
     if let Some(refusal) = refusal() {
-        let required = std::env::var_os("INQUISITOR_REQUIRE_PEERS").is_some();
-        assert!(!required, "{test} is required and cannot run: {refusal}");
+        assert!(!required(), "{test} is required and cannot run: {refusal}");
         let _ = writeln!(std::io::stderr(), "left out: {test}: {refusal}");
         return false;
     }

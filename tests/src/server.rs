@@ -1,12 +1,11 @@
 //! A host of the real binary, on a free port, in a folder of its own.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::http::{Request, ask};
 use crate::{Ended, inquisitor, plugin, released};
 
 /// How long what must come may take on a busy machine.
@@ -147,13 +146,7 @@ impl Server {
 
     /// The body of what the administrator is answered with a status of 2xx.
     pub fn ask(&self, method: &str, path: &str, body: &[u8]) -> Option<Vec<u8>> {
-        exchange(
-            self.url.strip_prefix("http://")?,
-            method,
-            path,
-            &format!("X-Inquisitor-Key: {API_KEY}\r\n"),
-            body,
-        )
+        exchange(self.url.strip_prefix("http://")?, method, path, &[("X-Inquisitor-Key", API_KEY)], body)
     }
 
     /// Submit a manifest and wait until its inquiry has ended; its id.
@@ -259,21 +252,18 @@ impl Server {
 
 /// The body of what the host at this address answers with 200 to anybody.
 pub fn get(address: &str, path: &str) -> Option<String> {
-    String::from_utf8(exchange(address, "GET", path, "", b"")?).ok()
+    String::from_utf8(exchange(address, "GET", path, &[], b"")?).ok()
 }
 
-fn exchange(address: &str, method: &str, path: &str, headers: &str, body: &[u8]) -> Option<Vec<u8>> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    write!(stream, "{method} {path} HTTP/1.0\r\nHost: {address}\r\n{headers}").ok()?;
-    write!(stream, "Content-Length: {}\r\n\r\n", body.len()).ok()?;
-    stream.write_all(body).ok()?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).ok()?;
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let status = answer.split(|byte| *byte == b' ').nth(1)?;
-    let is_good = status.starts_with(b"2");
-    is_good.then(|| answer.split_off(end + 4))
+fn exchange(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Option<Vec<u8>> {
+    let answer = ask(address, &Request { method, path, headers, body }, PATIENCE).ok()?;
+    (answer.is_good() && answer.is_whole).then_some(answer.body)
 }
 
 /// What a command left.

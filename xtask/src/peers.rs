@@ -34,9 +34,13 @@ pub(crate) fn debian(program: &Program) -> anyhow::Result<()> {
     if is_on_path(program.name) {
         return Ok(());
     }
-    println!("`{}` is missing; installing Debian's package {}", program.name, program.package);
+    eprintln!("`{}` is missing; installing Debian's package {}", program.name, program.package);
     let install = |arguments: &[&str]| {
-        run(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(arguments))
+        // What it says is no result of whoever needs the program.
+        run(Command::new("apt-get")
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(arguments)
+            .stdout(std::io::stderr()))
     };
     let mut installed = install(&[
         "install",

@@ -4,20 +4,32 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::process::{cargo, part, run};
-use crate::{peers, plugins};
+use crate::{cluster, peers, plugins};
 
-/// Run every check: format, lints, documentation, licences, components, tests.
+/// Run every check: format, lints, documentation, licences, components, tests; or one that takes options.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    only: Option<Only>,
     /// Leave out what is slow and seldom changes its answer: licences, documentation, reproducible components.
     #[arg(long)]
     quick: bool,
+}
+
+#[derive(clap::Subcommand)]
+enum Only {
+    /// Three hosts under load and faults: nothing acknowledged is lost, nothing is done twice.
+    Cluster(cluster::Arguments),
 }
 
 /// The licence checker, installed into the target folder where it is not on the path.
 const CARGO_DENY: &str = "cargo-deny";
 
 pub(crate) fn run_tests(repository: &Path, arguments: &Arguments) -> anyhow::Result<()> {
+    if let Some(Only::Cluster(arguments)) = &arguments.only {
+        return cluster::run_cluster(repository, arguments);
+    }
     part("format", || run(cargo(repository).args(["fmt", "--all", "--check"])))?;
     part("lints", || {
         run(cargo(repository).args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
@@ -40,6 +52,7 @@ pub(crate) fn run_tests(repository: &Path, arguments: &Arguments) -> anyhow::Res
     // The end-to-end tests run the binary, which a test build alone does not make.
     part("binary", || run(cargo(repository).args(["build", "--package", "inquisitor"])))?;
     part("tests", || tests(repository))?;
+    part("cluster under faults", || cluster::run_cluster(repository, &cluster::Arguments::short()))?;
     part("deployment", || run(&mut Command::new(repository.join("tests/deployment/run.sh"))))?;
     part("documentation tests", || run(cargo(repository).args(["test", "--workspace", "--doc"])))?;
     // It builds a crate of its own from nothing, so it is not among the tests that run every time.
