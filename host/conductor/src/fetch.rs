@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use inquisitor_engine::journal::JournalError;
 use inquisitor_ledger::Hash;
 use inquisitor_peer::{Body, Call, Class, PeerIdentity, Refusal, Response};
@@ -415,11 +417,16 @@ impl Node {
         })
         .await?;
         let mut lost = 0;
-        for digest in missing {
-            if let Err(error) = self.fetch(links, &digest).await {
+        let mut missing = missing.into_iter();
+        let fetch = async |digest: Hash| self.fetch(links, &digest).await;
+        // One after the other, most of the time would go by waiting for answers and for the disk.
+        let mut under_way: FuturesUnordered<_> = missing.by_ref().take(MAX_TRANSFERS).map(fetch).collect();
+        while let Some(fetched) = under_way.next().await {
+            if let Err(error) = fetched {
                 tracing::warn!(%error, "a blob that the state names cannot be had");
                 lost += 1;
             }
+            under_way.extend(missing.next().map(fetch));
         }
         Ok(lost)
     }

@@ -79,30 +79,30 @@ pub(crate) async fn settle(node: Arc<Node>, links: Arc<Links>) {
     let Some(running) = node.running() else { return };
     let mut metrics = running.raft.server_metrics();
     let mut is_ready = false;
+    // A new disk was let in, and is in none of the memberships that it hears of first: they are older.
+    let mut is_new = node.stage() != Stage::Member;
     loop {
-        match standing(&running.membership(), running.id, &links.address()) {
+        let standing = standing(&running.membership(), running.id, &links.address());
+        is_new &= matches!(standing, Standing::Unknown | Standing::Stranger);
+        match standing {
             Standing::Settled => {
                 node.set_stage(Stage::Member);
-                if std::mem::take(&mut is_ready)
-                    && let Err(error) = node.backfill(&links).await
-                {
+                if std::mem::take(&mut is_ready) && !hold_all(&node, &links).await {
                     // What came to be named since the first time is on a majority of the old voters.
-                    tracing::warn!(
-                        error = chain(&error),
-                        "blobs may be missing; they are fetched when they are needed"
-                    );
+                    tracing::warn!("blobs may be missing; they are fetched when they are needed");
                 }
             }
+            Standing::Stranger if is_new => node.set_stage(Stage::Joining("catching up".to_owned())),
             Standing::Stranger => node.set_stage(Stage::Removed),
             Standing::Unknown => {}
             Standing::Unsettled => {
-                // What is committed when it becomes a voter names blobs that it must hold like any other.
-                if !is_ready && is_caught_up(running) {
-                    is_ready = matches!(node.backfill(&links).await, Ok(0));
-                }
                 let problem = unsettled(&node, &links, running, is_ready).await;
                 node.set_stage(Stage::Joining(problem.unwrap_or_else(|| "catching up".to_owned())));
-                sleep(PAUSE).await;
+                if is_ready || !hold_all(&node, &links).await {
+                    sleep(PAUSE).await;
+                } else {
+                    is_ready = true;
+                }
                 continue;
             }
         }
@@ -138,10 +138,19 @@ fn standing(membership: &StoredMembership, id: u64, address: &str) -> Standing {
     }
 }
 
-fn is_caught_up(running: &Running) -> bool {
-    let metrics = running.metrics();
-    let applied = metrics.last_applied.map(|id| id.index);
-    applied.is_some() && applied >= metrics.last_log_index
+/// Applies what is committed by now and fetches every blob that it names; whether all of that is here. The members may take
+/// commands all the while: what is committed later is not waited for.
+async fn hold_all(node: &Node, links: &Links) -> bool {
+    if node.linearize().await.is_err() {
+        return false;
+    }
+    match node.backfill(links).await {
+        Ok(missing) => missing == 0,
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "blobs that the state names cannot be looked for");
+            false
+        }
+    }
 }
 
 /// One request to the leader; what is in the way, if anything is.
