@@ -23,6 +23,9 @@ pub(crate) struct Arguments {
     /// Do each fault once and let it last for a moment only.
     #[arg(long)]
     short: bool,
+    /// Do this fault only, as `leader-killed`; a name that is none brings the list. Repeatable.
+    #[arg(long, value_name = "NAME")]
+    fault: Vec<String>,
     /// How to print what came of it.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -39,7 +42,7 @@ enum Output {
 impl Arguments {
     /// What is run with everything else.
     pub(crate) fn short() -> Self {
-        Self { seconds: None, short: true, output: Output::Text }
+        Self { seconds: None, short: true, fault: Vec::new(), output: Output::Text }
     }
 }
 
@@ -67,6 +70,9 @@ pub(crate) fn run_cluster(repository: &Path, arguments: &Arguments) -> anyhow::R
     }
     if arguments.short {
         faults.arg("--short");
+    }
+    for fault in &arguments.fault {
+        faults.args(["--fault", fault]);
     }
     if matches!(arguments.output, Output::Json) {
         faults.args(["--output", "json"]);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Parser, ValueEnum};
 use inquisitor_tests::faults::{self, Options};
 use inquisitor_tests::netns::{self, Network};
@@ -19,6 +20,9 @@ struct Arguments {
     /// Do each fault once and let it last for a moment only.
     #[arg(long)]
     short: bool,
+    /// Do this fault only. Repeatable.
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(faults::names()))]
+    fault: Vec<String>,
     /// How to print what came of it.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
     let options = Options {
         lasts: arguments.seconds.map(Duration::from_secs),
         fault: if arguments.short { LASTS_SHORT } else { LASTS },
+        faults: arguments.fault,
         folder: arguments.folder.clone(),
     };
     let report = faults::run(&options, network, &mut tell);

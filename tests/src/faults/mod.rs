@@ -55,19 +55,28 @@ pub struct Options {
     pub lasts: Option<Duration>,
     /// How long a fault lasts at least before it is undone.
     pub fault: Duration,
+    /// Which faults, as [`names`] has them; all of them where none is named.
+    pub faults: Vec<String>,
     /// An empty folder for what the members have and log.
     pub folder: PathBuf,
+}
+
+/// Names of the faults, as `leader-killed`.
+pub fn names() -> Vec<String> {
+    Fault::ALL.iter().map(|fault| fault.name().replace(", ", "-").replace(' ', "-")).collect()
 }
 
 /// Run faults on a cluster on this network, or on loopback addresses where there is none and for this reason. `tell` hears of
 /// each step.
 ///
 /// # Panics
-/// When the members cannot be started at all.
+/// When the binary cannot be run.
 pub fn run(options: &Options, network: Result<Network, String>, tell: &mut dyn FnMut(&str)) -> Report {
     let begun = Instant::now();
     let mut report = Report { network: "namespaces", ..Report::default() };
-    let mut faults = Fault::ALL.to_vec();
+    let is_wanted = |name: &String| options.faults.is_empty() || options.faults.contains(name);
+    let mut faults: Vec<Fault> =
+        names().iter().zip(Fault::ALL).filter(|(name, _)| is_wanted(name)).map(|(_, fault)| fault).collect();
     let mut cluster = match network {
         Ok(network) => Cluster::prepare_on(network, &options.folder, MEMBERS),
         Err(why) => {
@@ -84,19 +93,25 @@ pub fn run(options: &Options, network: Result<Network, String>, tell: &mut dyn F
     for member in 0..MEMBERS {
         cluster.start_member(member);
     }
-    for member in 0..MEMBERS {
-        cluster.until_ready(member);
-    }
     let clients = Clients::new(Addresses {
         names: (0..MEMBERS).map(|member| cluster.name(member).to_owned()).collect(),
         http: (0..MEMBERS).map(|member| cluster.address(member).to_owned()).collect(),
         starts: (0..MEMBERS).map(|_| AtomicU64::new(0)).collect(),
     });
-    let run = Run { cluster, clients: &clients, checks: Checks::new(MEMBERS), lasts: options.fault };
+    let mut run = Run { cluster, clients: &clients, checks: Checks::new(MEMBERS), lasts: options.fault };
     std::thread::scope(|scope| {
         let ends = Ends(&clients);
-        clients.start(scope);
-        let checks = run.all(options, &faults, &mut report, tell);
+        match run.until_whole() {
+            Ok(()) => {
+                clients.start(scope);
+                run.all(options, &faults, &mut report, tell);
+            }
+            Err(problem) => {
+                clients.history.violation(Violation::Unusable, format!("at the start: {problem}"))
+            }
+        }
+        run.find_panics();
+        let checks = &run.checks;
         report.entries = checks.entries();
         report.proofs = checks.proofs;
         report.verdicts = checks.verdicts();
@@ -133,17 +148,11 @@ struct Run<'clients> {
 
 impl Run<'_> {
     /// Run faults in turns, until the time is over or something happened that must not.
-    fn all(
-        mut self,
-        options: &Options,
-        faults: &[Fault],
-        report: &mut Report,
-        tell: &mut dyn FnMut(&str),
-    ) -> Checks {
+    fn all(&mut self, options: &Options, faults: &[Fault], report: &mut Report, tell: &mut dyn FnMut(&str)) {
         let begun = Instant::now();
         if let Err(problem) = self.until_used(begun) {
             self.clients.history.violation(Violation::Unusable, format!("before any fault: {problem}"));
-            return self.checks;
+            return;
         }
         for round in 0.. {
             for fault in faults {
@@ -151,14 +160,25 @@ impl Run<'_> {
                 let is_over = options.lasts.is_some_and(|lasts| begun.elapsed() >= lasts);
                 // What comes after a violation would only hide where it began.
                 if is_over || !self.clients.history.violations().0.is_empty() {
-                    return self.checks;
+                    return;
                 }
             }
-            if options.lasts.is_none() {
-                return self.checks;
+            // Without a network there may be none left.
+            if options.lasts.is_none() || faults.is_empty() {
+                return;
             }
         }
-        self.checks
+    }
+
+    /// A member that panics may go on as if nothing had happened; its log says so.
+    fn find_panics(&self) {
+        for member in 0..self.size() {
+            let log = self.cluster.log(member);
+            if let Some(line) = log.lines().find(|line| line.contains("panicked at")) {
+                let text = format!("{}: {line}", self.cluster.name(member));
+                self.clients.history.violation(Violation::Unusable, text);
+            }
+        }
     }
 
     /// Do one fault, wait until it is over, and compare.
