@@ -107,7 +107,7 @@ pub fn run(options: &Options, network: Result<Network, String>, tell: &mut dyn F
                 run.all(options, &faults, &mut report, tell);
             }
             Err(problem) => {
-                clients.history.violation(Violation::Unusable, format!("at the start: {problem}"))
+                clients.history.violation(Violation::Unusable, format!("at the start: {problem}"));
             }
         }
         run.find_panics();
