@@ -1,8 +1,8 @@
 //! A cluster of real processes under load and faults, and what must hold all the same: `cargo xtask test cluster`.
 //!
-//! Clients submit and read through all members, all the time ([`clients`]). One fault after the other is done to the members and
-//! undone ([`inject`]). Then the clients' submissions pause, and what they were told is compared with what every member has
-//! ([`check`]):
+//! Clients submit and read through all members, all the time (`clients`). One fault after the other is done to the members and
+//! undone (`inject`). Then the clients' submissions pause, and what they were told is compared with what every member has
+//! (`check`):
 //! - Every acknowledged inquiry is on every member and has ended.
 //! - No manifest made two inquiries, no attempt at a step was recorded twice, no step has two final records, nothing ended
 //!   twice; and inquiries that ask the same ended the same.
@@ -183,26 +183,30 @@ impl Run<'_> {
 
     /// Do one fault, wait until it is over, and compare.
     fn one(&mut self, fault: Fault, round: usize, report: &mut Report, tell: &mut dyn FnMut(&str)) {
-        let begun = Instant::now();
         let history = &self.clients.history;
-        let healed = self
-            .inject(fault, round)
-            .and_then(|()| self.until_whole())
-            .and_then(|()| self.until_used(Instant::now()));
+        let begun = Instant::now();
+        let injected = self.inject(fault, round);
+        let undone = Instant::now();
+        let healed =
+            injected.and_then(|()| self.until_whole()).and_then(|()| self.until_used(Instant::now()));
         if let Err(problem) = healed {
             history.violation(Violation::Unusable, format!("{}: {problem}", fault.name()));
         }
-        let gap = history.longest_gap(begun, Instant::now());
+        let whole = Instant::now();
+        let gap = history.longest_gap(begun, whole);
         let mut counts = history.take_counts();
         self.compare(&mut counts);
         tell(&format!(
-            "{}: {} acknowledged, {} lost, {} doubled, longest gap {:.1} s ({:.0} s with the comparison)",
+            "{}: {} acknowledged, {} lost, {} doubled, longest gap {:.1} s; lasted {:.0} s, whole again after {:.0} s, compared in \
+             {:.0} s",
             fault.name(),
             counts.acknowledged,
             counts.lost,
             counts.doubled,
             gap.as_secs_f64(),
-            begun.elapsed().as_secs_f64()
+            (undone - begun).as_secs_f64(),
+            (whole - undone).as_secs_f64(),
+            whole.elapsed().as_secs_f64()
         ));
         report.add(fault.name(), &counts, gap);
     }
