@@ -1,5 +1,7 @@
 //! Everything that goes to standard output, in one place: text for people, or one JSON or YAML document.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -43,7 +45,8 @@ pub(crate) fn document<T: Serialize>(output: Output, value: &T) -> anyhow::Resul
 }
 
 fn yaml<T: Serialize>(value: &T) -> anyhow::Result<()> {
-    text(&serde_saphyr::to_string(value).context("encoding the result")?)
+    let document = serde_saphyr::to_string(value).context("encoding the result")?;
+    text(&String::from_utf8_lossy(&of_strangers(document.as_bytes(), std::io::stdout().is_terminal())))
 }
 
 /// Print a value as indented JSON.
@@ -51,7 +54,63 @@ fn yaml<T: Serialize>(value: &T) -> anyhow::Result<()> {
 /// # Errors
 /// When the value cannot be encoded or standard output is closed.
 pub(crate) fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
-    text(&serde_json::to_string_pretty(value).context("encoding the result")?)
+    text(&without_controls(serde_json::to_string_pretty(value).context("encoding the result")?))
+}
+
+/// Print a value as JSON in one line.
+///
+/// # Errors
+/// When standard output is closed.
+pub(crate) fn json_line(value: &serde_json::Value) -> anyhow::Result<()> {
+    text(&without_controls(value.to_string()))
+}
+
+/// The same JSON without what it allows in texts and terminals obey or hide: late control characters, and marks that turn the
+/// direction of writing or cannot be seen. They are written as escapes.
+fn without_controls(json: String) -> String {
+    if !json.chars().any(is_no_text) {
+        return json;
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if is_no_text(c) {
+            // Writing to a text never fails.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// What JSON allows unescaped and is no text. The first 32 characters it never allows.
+fn is_no_text(c: char) -> bool {
+    // JSON has broken its own lines by now, so of the first 32 only line ends are here.
+    c != '\n' && matches!(inquisitor_report::printable(c.encode_utf8(&mut [0; 4])), Cow::Owned(_))
+}
+
+/// Print a piece of what strangers wrote as it is; on a terminal as mere text, since it may hold what a terminal obeys.
+///
+/// # Errors
+/// When standard output is closed.
+pub(crate) fn strangers(bytes: &[u8]) -> anyhow::Result<()> {
+    write(&of_strangers(bytes, std::io::stdout().is_terminal()))
+}
+
+fn of_strangers(bytes: &[u8], on_terminal: bool) -> Cow<'_, [u8]> {
+    if !on_terminal {
+        return Cow::Borrowed(bytes);
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let shown: String = text
+        .split_inclusive(['\n', '\t'])
+        .flat_map(|piece| {
+            let end = piece.len() - usize::from(piece.ends_with(['\n', '\t']));
+            let (words, end) = piece.split_at(end);
+            [inquisitor_report::printable(words.trim_end_matches('\r')).into_owned(), end.to_owned()]
+        })
+        .collect();
+    Cow::Owned(shown.into_bytes())
 }
 
 /// Print a finding for people.
@@ -141,4 +200,25 @@ pub(crate) fn word<T: Serialize>(value: &T) -> String {
 /// A size as people write it.
 pub(crate) fn bytes(count: u64) -> String {
     indicatif::BinaryBytes(count).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_holds_nothing_that_a_terminal_obeys_and_says_the_same() {
+        let value = serde_json::json!({ "name": "a\u{1b}[2J\u{9b}2J\u{7f}\u{202e}\u{feff}ü\u{fffd}" });
+        let printed = without_controls(value.to_string());
+        assert_eq!(inquisitor_report::printable(&printed), printed);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).unwrap(), value);
+    }
+
+    #[test]
+    fn what_strangers_wrote_is_mere_text_on_a_terminal_and_whole_elsewhere() {
+        let bytes = "a: \u{1b}]0;x\u{7}\r\n\tb: \u{9b}\n".as_bytes();
+        assert_eq!(of_strangers(bytes, false), bytes);
+        let shown = String::from_utf8(of_strangers(bytes, true).into_owned()).unwrap();
+        assert_eq!(shown, "a: \u{fffd}]0;x\u{fffd}\n\tb: \u{fffd}\n");
+    }
 }

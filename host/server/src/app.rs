@@ -10,7 +10,6 @@ use inquisitor_engine::catalogue::Catalogue;
 use inquisitor_engine::dispatch::Dispatcher;
 use inquisitor_engine::journal::{Applied, Command, Journal as _};
 use inquisitor_runtime::Runtime;
-use tokio::sync::Semaphore;
 
 use crate::api::large::LargeAnswers;
 use crate::api::uploads::Uploads;
@@ -19,6 +18,7 @@ use crate::declared::Declared;
 use crate::gate::{Gate, Permit};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::problem::{Kind, Problem};
 use crate::ready::Readiness;
 
@@ -35,7 +35,7 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) readiness: Readiness,
     /// Requests that are answered at once.
-    pub(crate) requests: Semaphore,
+    pub(crate) requests: Places,
     /// When the host was started.
     pub(crate) started: Instant,
     /// How the declared manifests stand; `declared::start` fills it.

@@ -21,8 +21,10 @@ use bytes::Bytes;
 use inquisitor_conductor::Conductor;
 use inquisitor_engine::events::{Event, Observer};
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
+use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
+
+use crate::places::{Place, Places};
 
 /// Entries kept for each watched inquiry.
 const KEPT_ENTRIES: usize = 64;
@@ -47,8 +49,7 @@ pub(crate) struct Entry {
 /// Gives entries and events to those who watch.
 pub(crate) struct Hub {
     channels: Mutex<HashMap<String, Channel>>,
-    streams: Arc<Semaphore>,
-    max_streams: usize,
+    streams: Places,
     /// Version of the registry of tenants, keys and plugins that was last seen.
     registry: watch::Sender<u64>,
     closed: CancellationToken,
@@ -66,7 +67,7 @@ pub(crate) struct Watcher {
     inquiry: String,
     pub(crate) entries: broadcast::Receiver<Entry>,
     pub(crate) live: broadcast::Receiver<Arc<Event>>,
-    _slot: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Hub {
@@ -74,16 +75,18 @@ impl Hub {
     pub(crate) fn new(max_streams: usize) -> Arc<Self> {
         Arc::new(Self {
             channels: Mutex::default(),
-            streams: Arc::new(Semaphore::new(max_streams)),
-            max_streams,
+            streams: Places::new(max_streams),
             registry: watch::Sender::new(0),
             closed: CancellationToken::new(),
         })
     }
 
-    /// Watch an inquiry from now on; none where as many watch as may.
-    pub(crate) fn watch(self: &Arc<Self>, inquiry: &str) -> Option<Watcher> {
-        let slot = self.streams.clone().try_acquire_owned().ok()?;
+    /// Watch an inquiry from now on, with a key of this tenant or with one above tenants.
+    ///
+    /// # Errors
+    /// Where as many watch as may; a sentence for people.
+    pub(crate) fn watch(self: &Arc<Self>, inquiry: &str, tenant: Option<&str>) -> Result<Watcher, String> {
+        let place = self.streams.take(tenant, "event streams open")?;
         let mut channels = self.channels();
         let channel = channels.entry(inquiry.to_owned()).or_insert_with(|| Channel {
             entries: broadcast::Sender::new(KEPT_ENTRIES),
@@ -92,17 +95,12 @@ impl Hub {
         });
         channel.watchers += 1;
         let (entries, live) = (channel.entries.subscribe(), channel.live.subscribe());
-        Some(Watcher { hub: self.clone(), inquiry: inquiry.to_owned(), entries, live, _slot: slot })
+        Ok(Watcher { hub: self.clone(), inquiry: inquiry.to_owned(), entries, live, _place: place })
     }
 
     /// Streams that are open.
     pub(crate) fn open_streams(&self) -> usize {
-        self.max_streams.saturating_sub(self.streams.available_permits())
-    }
-
-    /// Streams that may be open at once.
-    pub(crate) fn max_streams(&self) -> usize {
-        self.max_streams
+        self.streams.taken()
     }
 
     /// Changes whenever tenants, keys or uploaded plugins did. The value is the registry's version.
@@ -250,7 +248,7 @@ mod tests {
     #[tokio::test]
     async fn entries_go_to_those_who_watch_their_inquiry() {
         let hub = Hub::new(10);
-        let (mut one, mut other) = (hub.watch("a").unwrap(), hub.watch("b").unwrap());
+        let (mut one, mut other) = (hub.watch("a", None).unwrap(), hub.watch("b", None).unwrap());
         hub.give(3, entry("a", 3));
         hub.give(4, entry("c", 4));
         hub.give(5, entry("b", 5));
@@ -263,8 +261,9 @@ mod tests {
     #[test]
     fn nothing_stays_of_those_who_went() {
         let hub = Hub::new(5000);
-        let watchers: Vec<Watcher> = (0..5000).map(|n| hub.watch(&format!("i{}", n / 2)).unwrap()).collect();
-        assert!(hub.watch("one more").is_none());
+        let watchers: Vec<Watcher> =
+            (0..5000).map(|n| hub.watch(&format!("i{}", n / 2), None).unwrap()).collect();
+        assert!(hub.watch("one more", None).is_err());
         assert_eq!((hub.open_streams(), hub.channels().len()), (5000, 2500));
         drop(watchers);
         assert_eq!((hub.open_streams(), hub.channels().len()), (0, 0));
@@ -274,7 +273,7 @@ mod tests {
     #[tokio::test]
     async fn a_slow_watcher_is_told_that_it_missed_entries_and_holds_a_bounded_number() {
         let hub = Hub::new(1);
-        let mut slow = hub.watch("a").unwrap();
+        let mut slow = hub.watch("a", None).unwrap();
         for index in 0..100_000 {
             hub.give(index, entry("a", index));
             hub.event("a", progress("working".into()));
@@ -286,7 +285,7 @@ mod tests {
     #[tokio::test]
     async fn live_text_is_cut() {
         let hub = Hub::new(1);
-        let mut watcher = hub.watch("a").unwrap();
+        let mut watcher = hub.watch("a", None).unwrap();
         hub.event("a", progress("ä".repeat(MAX_LIVE_TEXT)));
         let event = watcher.live.recv().await.unwrap();
         let Event::StepProgress { message, .. } = event.as_ref() else { panic!("progress") };

@@ -8,6 +8,7 @@
 //! - `listen`: sockets, TLS, limits of connections; `gate`: keys, roles, policies, rates, decisions.
 //! - `api`: one file for each resource, with its types, its routes and their description for `openapi.json`.
 //! - `hub`: streams of events; `declared`: reconciling the directory of manifests; `metrics`: what Prometheus reads.
+//! - `places`: what all tenants share and none may take alone.
 
 pub mod api;
 mod app;
@@ -19,6 +20,7 @@ mod hub;
 mod leadership;
 mod listen;
 mod metrics;
+mod places;
 mod problem;
 mod quantity;
 mod ready;

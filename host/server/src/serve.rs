@@ -17,7 +17,7 @@ use inquisitor_engine::gating::PluginRecord;
 use inquisitor_engine::{Engine, EngineConfig};
 use inquisitor_runtime::Runtime;
 use sd_notify::NotifyState;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,6 +28,7 @@ use crate::gate::{self, Gate};
 use crate::hub::Hub;
 use crate::listen::{self, Tls};
 use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::ready::Readiness;
 use crate::{api, declared, leadership};
 
@@ -147,7 +148,7 @@ fn build(config: ServerConfig, parts: Parts) -> Result<Arc<App>, ServerError> {
     Ok(Arc::new(App {
         dispatcher: Dispatcher::new(engine.clone(), observer, dispatch),
         gate: Gate::new(config.api_key.as_deref()),
-        requests: Semaphore::new(config.max_requests.max(1)),
+        requests: Places::new(config.max_requests),
         readiness: Readiness::default(),
         started: Instant::now(),
         declared: Arc::default(),

@@ -31,7 +31,7 @@ pub(crate) enum ClientError {
         body: String,
     },
     /// No connection came about.
-    #[error("cannot reach {server}: {reason}; {hint}")]
+    #[error("cannot reach {server}: {}; {hint}", printable(reason))]
     Unreachable {
         /// The server.
         server: String,
@@ -41,7 +41,7 @@ pub(crate) enum ClientError {
         hint: &'static str,
     },
     /// There was a connection, and it broke.
-    #[error("the connection to {server} broke: {reason}")]
+    #[error("the connection to {server} broke: {}", printable(reason))]
     Broken {
         /// The server.
         server: String,
@@ -60,7 +60,7 @@ pub(crate) enum ClientError {
     #[error("`{0}` cannot be a name or an id")]
     BadName(String),
     /// The answer is not what this version knows.
-    #[error("the answer of {url} is not what this version of the command understands: {reason}")]
+    #[error("the answer of {url} is not what this version of the command understands: {}", printable(reason))]
     NotUnderstood {
         /// What was asked.
         url: String,
@@ -145,7 +145,9 @@ fn mistake(error: &Value) -> String {
     };
     let mut out = String::new();
     if let (Some(line), Some(column)) = (error.get("line"), error.get("column")) {
-        let _ = write!(out, "{line}:{column}: ");
+        // Numbers, of a host that is one.
+        let place = format!("{line}:{column}: ");
+        out.push_str(&printable(&place));
     }
     if let Some(severity) = text("severity") {
         out.push_str(&severity);
@@ -192,6 +194,27 @@ mod tests {
           something �[31melse
           request 01-abc
         ");
+    }
+
+    #[test]
+    fn what_a_host_says_is_only_text_wherever_it_is_quoted() {
+        let reason = "unknown variant `\u{1b}]0;title\u{7}`, expected `ok`".to_owned();
+        let (url, server) = ("http://h/".to_owned(), "http://h".to_owned());
+        let odd = json!({
+            "type": "t", "title": "t", "status": 422, "detail": "",
+            "errors": [{ "message": "odd", "line": "\u{9b}31m", "column": "\u{1b}" }],
+        });
+        let odd: Problem = serde_json::from_value(odd).unwrap();
+        for error in [
+            ClientError::NotUnderstood { url: url.clone(), reason: reason.clone() },
+            ClientError::Broken { server: server.clone(), reason: reason.clone() },
+            ClientError::Unreachable { server, reason: reason.clone(), hint: "" },
+            ClientError::NotAHost { url, status: 200, body: reason },
+            ClientError::Problem(Box::new(odd)),
+        ] {
+            let shown = error.to_string();
+            assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Following an inquiry: server-sent events, taken up again where they broke off.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use eventsource_stream::{EventStreamError, Eventsource as _};
@@ -10,11 +12,15 @@ use reqwest::{Method, Response};
 use serde_json::Value;
 
 use super::{Client, ClientError, patience};
+use crate::print;
 
 /// Name of the last event of an inquiry.
 const END: &str = "end";
 /// How long a stream may be silent. A host sends a comment every 15 seconds.
 const SILENCE: Duration = Duration::from_secs(45);
+
+/// Bytes between two events. What a host says at once is far less.
+const MAX_EVENT: usize = 1 << 20;
 
 /// Something that a host says of an inquiry.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +47,8 @@ pub(crate) struct Following<'a> {
     failures: u32,
     /// When something last came.
     alive: Instant,
+    /// Bytes that came since the last event.
+    unread: Arc<AtomicUsize>,
 }
 
 impl<'a> Following<'a> {
@@ -48,7 +56,16 @@ impl<'a> Following<'a> {
     /// `follow` all to its end.
     pub(crate) fn new(client: &'a Client, inquiry: &str, after: Option<u64>, follow: bool) -> Self {
         let alive = Instant::now();
-        Self { client, inquiry: inquiry.to_owned(), last: after, follow, events: None, failures: 0, alive }
+        Self {
+            client,
+            inquiry: inquiry.to_owned(),
+            last: after,
+            follow,
+            events: None,
+            failures: 0,
+            alive,
+            unread: Arc::default(),
+        }
     }
 
     /// The next event; none when the inquiry has ended and all was said.
@@ -68,6 +85,7 @@ impl<'a> Following<'a> {
                 Some(Ok(event)) => {
                     self.failures = 0;
                     self.alive = Instant::now();
+                    self.unread.store(0, Ordering::Relaxed);
                     if event.event == END {
                         return Ok(None);
                     }
@@ -118,20 +136,33 @@ impl<'a> Following<'a> {
             request.headers.insert(HeaderName::from_static("last-event-id"), last.into());
         }
         let response = self.client.open(&request).await?;
-        let server = self.client.server().to_owned();
-        Ok(Box::pin(
-            futures::stream::unfold(Some(response), move |state| piece(state, server.clone())).eventsource(),
-        ))
+        self.unread.store(0, Ordering::Relaxed);
+        let source = Source { server: self.client.server().to_owned(), unread: self.unread.clone() };
+        let pieces = futures::stream::unfold(Some(response), move |state| piece(state, source.clone()));
+        Ok(Box::pin(pieces.eventsource()))
     }
+}
+
+/// Where the pieces of a stream come from.
+#[derive(Clone)]
+struct Source {
+    server: String,
+    /// Bytes that came since the last event.
+    unread: Arc<AtomicUsize>,
 }
 
 /// The next piece of a stream; after an error, its end.
 async fn piece(
     response: Option<Response>,
-    server: String,
+    source: Source,
 ) -> Option<(Result<bytes::Bytes, ClientError>, Option<Response>)> {
     let mut response = response?;
+    let Source { server, unread } = source;
     match tokio::time::timeout(SILENCE, response.chunk()).await {
+        Ok(Ok(Some(chunk))) if unread.fetch_add(chunk.len(), Ordering::Relaxed) > MAX_EVENT => {
+            let reason = format!("an event is larger than {}", print::bytes(MAX_EVENT as u64));
+            Some((Err(ClientError::Broken { server, reason }), None))
+        }
         Ok(Ok(Some(chunk))) => Some((Ok(chunk), Some(response))),
         Ok(Ok(None)) => None,
         Ok(Err(error)) => Some((Err(ClientError::of_transport(&server, &error)), None)),

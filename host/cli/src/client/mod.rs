@@ -31,6 +31,10 @@ const MAX_ANSWER: usize = 64 << 20;
 const MAX_STRANGE: usize = 200;
 /// Items of a page.
 const PAGE: u64 = 500;
+/// Items of a list that is read to its end; whoever wants more names a limit.
+const MAX_ITEMS: usize = 250_000;
+/// Pages in a row without an item that are read: pages with filters may be empty.
+const MAX_EMPTY: u32 = 10_000;
 /// How long connecting may take, name resolution and TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -226,6 +230,7 @@ impl Client {
     ) -> Result<Items, ClientError> {
         let mut items: Vec<Value> = Vec::new();
         let mut cursor: Option<String> = None;
+        let mut empty = 0;
         loop {
             let missing = limit.map_or(PAGE, |limit| limit - items.len() as u64);
             let mut query = query.to_vec();
@@ -233,7 +238,15 @@ impl Client {
             query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
             let answer = self.get(path, &query).await?;
             let page: inquisitor_server::api::page::Page<Value> = answer.typed()?;
+            empty = if page.items.is_empty() { empty + 1 } else { 0 };
             items.extend(page.items);
+            if empty > MAX_EMPTY || (limit.is_none() && items.len() > MAX_ITEMS) {
+                let reason = format!(
+                    "it names page after page, and {} items came; --limit takes the first of a list",
+                    items.len()
+                );
+                return Err(ClientError::NotUnderstood { url: answer.url.to_string(), reason });
+            }
             match page.next {
                 Some(next) if limit.is_none_or(|limit| (items.len() as u64) < limit) => cursor = Some(next),
                 next => return Ok(Items { items, more: next.is_some(), url: answer.url }),

@@ -17,7 +17,8 @@ pub(crate) fn wait(
 ) -> Option<Duration> {
     let doubled = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST);
     let wait = asked.map_or(doubled, |asked| asked.max(FIRST));
-    (elapsed + wait <= budget).then_some(wait)
+    // A host may ask for any wait.
+    (elapsed.saturating_add(wait) <= budget).then_some(wait)
 }
 
 #[cfg(test)]
@@ -44,6 +45,7 @@ mod tests {
         assert_eq!(asked(20), Some(Duration::from_secs(20)));
         assert_eq!(asked(21), None);
         assert_eq!(asked(0), Some(FIRST));
+        assert_eq!(asked(u64::MAX), None);
     }
 
     #[test]

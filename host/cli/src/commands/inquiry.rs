@@ -26,6 +26,8 @@ use crate::settings::Settings;
 use crate::table::{Table, fields, time};
 use crate::{exit, print};
 
+/// Bytes of an artifact.
+const MAX_ARTIFACT: u64 = 1 << 30;
 /// Readings that are printed where nothing else was said.
 const READINGS: u64 = 50;
 
@@ -47,7 +49,7 @@ pub(crate) async fn run(
         InquiryCommand::Artifacts { id, dir } => artifacts(global, &client, id, dir.as_deref()).await?,
         InquiryCommand::Manifest { id } => {
             let request = client.request(Method::GET, &["v1", "inquiries", id, "manifest"], &[])?;
-            print::write(&client.whole(client.open(&request).await?).await?)?;
+            print::strangers(&client.whole(client.open(&request).await?).await?)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -184,7 +186,7 @@ fn print_event(output: Output, event: &HostEvent) -> anyhow::Result<()> {
     let document = json!({ "index": event.index, "event": event.kind, "data": event.data });
     match output {
         Output::Text => print::text(&event_line(event)),
-        Output::Json => print::text(&document.to_string()),
+        Output::Json => print::json_line(&document),
         Output::Yaml => {
             print::text("---")?;
             print::document(output, &document)
@@ -281,7 +283,7 @@ async fn readings_csv(client: &Client, args: &Readings) -> anyhow::Result<()> {
         .header(ACCEPT, "text/csv")?;
     let mut response = client.open(&request).await?;
     while let Some(chunk) = client.chunk(&mut response).await? {
-        print::write(&chunk)?;
+        print::strangers(&chunk)?;
     }
     Ok(())
 }
@@ -304,10 +306,18 @@ async fn artifacts(global: &Global, client: &Client, id: &str, dir: Option<&Path
     })
 }
 
+/// Whether a name that a host chose is one of a file, not a way to another folder, and not one that is read by itself, as
+/// `.bashrc` is.
+fn is_plain_name(name: &str) -> bool {
+    Path::new(name).file_name() == Some(name.as_ref())
+        && !name.starts_with('.')
+        && !name.contains(['/', '\\'])
+        && printable(name) == name
+}
+
 /// Fetch a file, whole or not at all.
 async fn fetch(client: &Client, id: &str, name: &str, dir: &Path) -> anyhow::Result<()> {
-    // The name is a host's: it must be one, and not a way to another folder.
-    if Path::new(name).file_name() != Some(name.as_ref()) || name.contains(['/', '\\', '\0']) {
+    if !is_plain_name(name) {
         bail!("the host has an artifact `{}`, which is no name of a file", printable(name));
     }
     let request = client.request(Method::GET, &["v1", "inquiries", id, "artifacts", name], &[])?;
@@ -315,10 +325,31 @@ async fn fetch(client: &Client, id: &str, name: &str, dir: &Path) -> anyhow::Res
     let path = dir.join(name);
     let cannot = || format!("cannot write {}", path.display());
     let mut file = tempfile::NamedTempFile::new_in(dir).with_context(cannot)?;
+    let mut size = 0;
     while let Some(chunk) = client.chunk(&mut response).await? {
+        size += chunk.len() as u64;
+        if size > MAX_ARTIFACT {
+            bail!("the artifact `{name}` is larger than {}", print::bytes(MAX_ARTIFACT));
+        }
         file.write_all(&chunk).with_context(cannot)?;
     }
     file.persist(&path).with_context(cannot)?;
     print::note(&format!("wrote {}", path.display()));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_artifact_is_a_file_in_the_folder_and_no_other() {
+        for name in ["report.md", "Übersicht 1.svg", "-x"] {
+            assert!(is_plain_name(name), "{name}");
+        }
+        for name in ["", ".", "..", "../a", "/a", "a/b", "a/", "a\\b", ".bashrc", "a\u{1b}[2J", "a\nb", "a\0"]
+        {
+            assert!(!is_plain_name(name), "{name:?}");
+        }
+    }
 }

@@ -118,7 +118,7 @@ async fn artifact(
     if has_already(&headers, &digest) {
         return Ok((StatusCode::NOT_MODIFIED, tag).into_response());
     }
-    let turn = app.large.turn().await?;
+    let turn = app.large.turn(principal.sees()).await?;
     let bytes = app.conductor.blob(&digest).await?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(media_type(&name))),

@@ -125,9 +125,17 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Result<Option<String>, Proble
 /// The body must be of one of these types, or of none that is named, and not compressed: what it grows to would be for the
 /// client to say.
 pub(crate) fn expect_type(headers: &HeaderMap, types: &[&str]) -> Result<(), Problem> {
-    let encodings = headers.get_all(header::CONTENT_ENCODING);
-    if encodings.iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+    let is_other = |name, usual: &[u8]| {
+        headers.get_all(name).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(usual))
+    };
+    if is_other(header::CONTENT_ENCODING, b"identity") {
         let detail = "a body with Content-Encoding is not read here; send it as it is";
+        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+    }
+    // `gzip, chunked` would come in parts that nobody unpacked.
+    if is_other(header::TRANSFER_ENCODING, b"chunked") {
+        let detail =
+            "a body with another Transfer-Encoding than `chunked` is not read here; send it as it is";
         return Err(Problem::new(Kind::UnsupportedMediaType, detail));
     }
     match content_type(headers)? {
@@ -232,6 +240,12 @@ mod tests {
         for encoding in ["gzip", "br", "identity, gzip", ""] {
             assert_eq!(of(encoding), Err(415), "{encoding}");
         }
+        let in_parts = |coding: &str| {
+            let headers = HeaderMap::from_iter([(header::TRANSFER_ENCODING, coding.parse().unwrap())]);
+            expect_type(&headers, &["application/json"]).map_err(|problem| problem.status)
+        };
+        assert_eq!(in_parts("Chunked"), Ok(()));
+        assert_eq!(in_parts("gzip, chunked"), Err(415));
     }
 
     #[test]

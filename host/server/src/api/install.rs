@@ -19,11 +19,12 @@ use inquisitor_runtime::{CheckReport, Severity};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 
 use super::extract::{too_large, unread};
 use crate::app::App;
 use crate::gate::Permit;
+use crate::places::{Place, Places};
 use crate::problem::{Kind, Problem};
 
 /// Uploads at once, from the first byte to the end of their installation.
@@ -35,7 +36,7 @@ const RETRY_AFTER: u64 = 5;
 
 /// The bounds on uploads.
 pub(crate) struct Installer {
-    slots: Arc<Semaphore>,
+    slots: Places,
     compiling: Semaphore,
     /// Digests that are being installed.
     digests: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
@@ -44,7 +45,7 @@ pub(crate) struct Installer {
 impl Default for Installer {
     fn default() -> Self {
         Self {
-            slots: Arc::new(Semaphore::new(MAX_AT_ONCE)),
+            slots: Places::new(MAX_AT_ONCE),
             compiling: Semaphore::new(MAX_COMPILING),
             digests: Mutex::default(),
         }
@@ -52,15 +53,13 @@ impl Default for Installer {
 }
 
 impl Installer {
-    /// Begin an upload.
+    /// Begin an upload, with a key of this tenant or with one above tenants.
     ///
     /// # Errors
     /// 429 where as many are under way as may.
-    pub(super) fn slot(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        self.slots.clone().try_acquire_owned().map_err(|_| {
-            let detail = format!("{MAX_AT_ONCE} plugins are being uploaded already");
-            Problem::new(Kind::TooManyRequests, detail).retry_after(RETRY_AFTER)
-        })
+    pub(super) fn slot(&self, tenant: Option<&str>) -> Result<Place, Problem> {
+        let slot = self.slots.take(tenant, "uploads under way");
+        slot.map_err(|detail| Problem::new(Kind::TooManyRequests, detail).retry_after(RETRY_AFTER))
     }
 
     /// Wait until nobody else installs these bytes.
@@ -153,7 +152,7 @@ pub(super) struct Installation {
     pub(super) by: String,
     pub(super) permit: Permit,
     /// Held to the end.
-    pub(super) slot: OwnedSemaphorePermit,
+    pub(super) slot: Place,
 }
 
 /// What became of a good component.
@@ -320,10 +319,10 @@ mod tests {
     #[test]
     fn more_than_may_are_told_to_come_again() {
         let installer = Installer::default();
-        let slots: Vec<_> = (0..MAX_AT_ONCE).map(|_| installer.slot().unwrap()).collect();
-        let problem = installer.slot().err().unwrap();
+        let slots: Vec<_> = (0..MAX_AT_ONCE).map(|_| installer.slot(None).unwrap()).collect();
+        let problem = installer.slot(None).err().unwrap();
         assert_eq!((problem.status, problem.retry_after), (429, Some(RETRY_AFTER)));
         drop(slots);
-        assert!(installer.slot().is_ok());
+        assert!(installer.slot(None).is_ok());
     }
 }

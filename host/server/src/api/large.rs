@@ -1,15 +1,14 @@
 //! Answers that hold much memory while they are sent: components, artifacts, exports of readings. So many at once and no more,
 //! however slowly their readers read.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::places::{Place, Places};
 use crate::problem::{Kind, Problem};
 
 /// Large answers that are sent at once. The largest is a component, of 64 MiB unless the host allows more.
@@ -20,24 +19,24 @@ const WAIT: Duration = Duration::from_secs(5);
 const PART: usize = 64 << 10;
 
 /// The turns.
-pub(crate) struct LargeAnswers(Arc<Semaphore>);
+pub(crate) struct LargeAnswers(Places);
 
 impl Default for LargeAnswers {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(AT_ONCE)))
+        Self(Places::new(AT_ONCE))
     }
 }
 
 impl LargeAnswers {
-    /// Wait for a turn.
+    /// Wait for a turn, for a key of this tenant or for one above tenants.
     ///
     /// # Errors
     /// 429 where there is none in time.
-    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        match tokio::time::timeout(WAIT, self.0.clone().acquire_owned()).await {
-            Ok(Ok(turn)) => Ok(turn),
+    pub(crate) async fn turn(&self, tenant: Option<&str>) -> Result<Place, Problem> {
+        match tokio::time::timeout(WAIT, self.0.wait(tenant)).await {
+            Ok(Some(turn)) => Ok(turn),
             _ => {
-                let detail = format!("{AT_ONCE} large answers are being sent already");
+                let detail = "as many large answers are being sent as may be, to this tenant or to all";
                 Err(Problem::new(Kind::TooManyRequests, detail).retry_after(WAIT.as_secs()))
             }
         }
@@ -45,7 +44,7 @@ impl LargeAnswers {
 }
 
 /// A body of these bytes that keeps its turn until it is sent.
-pub(crate) fn body(turn: OwnedSemaphorePermit, bytes: Bytes) -> Body {
+pub(crate) fn body(turn: Place, bytes: Bytes) -> Body {
     let parts = stream::unfold((bytes, turn), |(mut rest, turn)| async move {
         if rest.is_empty() {
             return None;
@@ -66,10 +65,10 @@ mod tests {
     async fn a_turn_is_kept_until_the_body_is_sent() {
         let answers = LargeAnswers::default();
         let bytes = Bytes::from(vec![7; 3 * PART + 5]);
-        let sent = body(answers.turn().await.unwrap(), bytes.clone());
-        assert_eq!(answers.0.available_permits(), AT_ONCE - 1);
+        let sent = body(answers.turn(None).await.unwrap(), bytes.clone());
+        assert_eq!(answers.0.taken(), 1);
         assert_eq!(sent.collect().await.unwrap().to_bytes(), bytes);
-        assert_eq!(answers.0.available_permits(), AT_ONCE);
+        assert_eq!(answers.0.taken(), 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -77,9 +76,9 @@ mod tests {
         let answers = LargeAnswers::default();
         let mut turns = Vec::new();
         for _ in 0..AT_ONCE {
-            turns.push(answers.turn().await.unwrap());
+            turns.push(answers.turn(None).await.unwrap());
         }
-        let problem = answers.turn().await.unwrap_err();
+        let problem = answers.turn(None).await.unwrap_err();
         assert_eq!((problem.status, problem.retry_after), (429, Some(5)));
     }
 }

@@ -10,9 +10,10 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Path, Query};
+use super::extract::{NoQuery, Path, Query};
 use super::page;
 use super::problems::{OfSomething, Usual};
+use super::shared::shortened;
 use crate::app::App;
 use crate::declared::{Declaration, State as ManifestState};
 use crate::gate::{Action, Principal};
@@ -145,13 +146,14 @@ async fn show(
     State(app): State<Arc<App>>,
     principal: Principal,
     Path(file): Path<String>,
+    _: NoQuery,
 ) -> Result<Json<DeclaredManifest>, Problem> {
     principal.permit(&app, Action::ManifestRead, &file, principal.sees()).await.map(drop)?;
     // Looked up among what was read, so that a name never becomes a path.
     let board = app.declared.board();
     match board.files.get(&file).filter(|declaration| is_seen(&principal, declaration)) {
         Some(declaration) => Ok(Json(view(&file, declaration))),
-        None => Err(Problem::not_found(format!("no file `{}` is declared", file.escape_debug()))),
+        None => Err(Problem::not_found(format!("no file `{}` is declared", shortened(&file)))),
     }
 }
 

@@ -7,13 +7,16 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use inquisitor_manifest::MAX_MANIFEST_BYTES;
 
 /// Files that are looked at; the rest are counted.
 pub(super) const MAX_FILES: usize = 1000;
+
+/// What is said of what is no file.
+const NO_FILE: &str = "it is not a file";
 
 /// What tells one directory from another that was mounted or renamed to its place.
 pub(super) type Identity = (u64, u64);
@@ -48,6 +51,7 @@ pub(super) fn names(directory: &Path) -> Result<Names, String> {
     };
     let identity = identity(directory).map_err(failed)?;
     let mut files = BTreeSet::new();
+    let mut beyond = 0;
     for entry in std::fs::read_dir(directory).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
         let Some(name) = name.to_str() else {
@@ -57,10 +61,10 @@ pub(super) fn names(directory: &Path) -> Result<Names, String> {
         if is_manifest(name) {
             files.insert(name.to_owned());
         }
-    }
-    let beyond = files.len().saturating_sub(MAX_FILES);
-    while files.len() > MAX_FILES {
-        files.pop_last();
+        if files.len() > MAX_FILES {
+            files.pop_last();
+            beyond += 1;
+        }
     }
     Ok(Names { identity, files, beyond })
 }
@@ -85,21 +89,31 @@ pub(super) fn is_manifest(name: &str) -> bool {
 /// Read a file of the directory, up to the bytes that a manifest may have and one more, so that a larger one is told.
 pub(super) fn read(directory: &Path, name: &str) -> Content {
     let path = directory.join(name);
-    // Opening a pipe would wait for a writer, so the kind is asked for first.
+    // Opening a device may do something, so the kind is asked for first.
     match std::fs::metadata(&path) {
         Ok(metadata) if metadata.is_file() => {}
-        Ok(_) => return Content::Unusable("it is not a file".to_owned()),
+        Ok(_) => return Content::Unusable(NO_FILE.to_owned()),
         Err(error) => return missing(&path, &error),
     }
-    let file = match File::open(&path) {
+    let file = match open(&path) {
         Ok(file) => file,
         Err(error) => return missing(&path, &error),
     };
+    // Something else may have taken its place meanwhile.
+    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        return Content::Unusable(NO_FILE.to_owned());
+    }
     let mut bytes = Vec::new();
     match file.take(MAX_MANIFEST_BYTES as u64 + 1).read_to_end(&mut bytes) {
         Ok(_) => Content::Bytes(bytes),
         Err(error) => Content::Unusable(format!("it cannot be read: {error}")),
     }
+}
+
+/// Open for reading. Opening a pipe would wait for a writer, and nobody would look at the directory again.
+fn open(path: &Path) -> std::io::Result<File> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    File::options().read(true).custom_flags(nonblocking).open(path)
 }
 
 fn missing(path: &Path, error: &std::io::Error) -> Content {
@@ -160,6 +174,17 @@ mod tests {
         assert_eq!(read(folder.path(), "a.yaml"), Content::Gone);
         let message = names(&folder.path().join("none")).unwrap_err();
         assert_eq!(message, "the directory is not there");
+    }
+
+    #[test]
+    fn a_pipe_is_no_file_and_nobody_waits_for_its_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.yaml");
+        let made = rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0);
+        made.unwrap();
+        // As where it takes the place of a file after that was seen to be one.
+        assert!(!open(&path).unwrap().metadata().unwrap().is_file());
+        assert_eq!(read(folder.path(), "a.yaml"), Content::Unusable(NO_FILE.into()));
     }
 
     #[test]

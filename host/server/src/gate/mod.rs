@@ -18,14 +18,16 @@ pub(crate) use refusals::WINDOW;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use inquisitor_conductor::Registry;
+use inquisitor_engine::catalogue::{Installed, Source};
 use inquisitor_engine::gating::{Access, Bounds, Origin, Role, Tenant};
-use inquisitor_manifest::plan::Plan;
+use inquisitor_manifest::plan::{Plan, PlannedInstrument};
 
 use crate::app::{App, now};
 use crate::listen::RequestId;
@@ -168,6 +170,12 @@ impl Principal {
         key::still_holds(&self.key, &app.conductor.registry(), now())
     }
 
+    /// How long until the key expires; none where it never does.
+    pub(crate) fn expires_in(&self, app: &App) -> Option<Duration> {
+        let expires = app.conductor.registry().key(&self.key)?.expires?;
+        Some(Duration::from_nanos(u64::try_from(expires.saturating_sub(now())).unwrap_or(0)))
+    }
+
     /// Decide whether the principal may do this to `resource` of `tenant` (none: what is above tenants). The key's role must
     /// allow the action. A refusal is recorded and is 403; something of another tenant must have been answered with 404 before.
     /// Uploads to a tenant count against its rate.
@@ -302,12 +310,30 @@ pub(crate) fn review(
 
 fn violations(app: &App, tenant: &Tenant, plan: &Plan, base_dir: Option<&Path>) -> Vec<policy::Violation> {
     let mut violations = policy::violations(plan, &tenant.policy);
+    if tenant.policy.plugins.is_some() {
+        let installed = app.catalogue.installed();
+        let is_borrowed = |instrument: &PlannedInstrument| is_borrowed(&installed, instrument);
+        violations.extend(policy::borrowed_names(plan, &tenant.policy, is_borrowed));
+    }
     // Of a file of the directory or not: `base_dir` is the folder that was found for it.
     let origin = Origin::Declared { file: String::new() };
     let files =
         app.engine.check_files(plan, &origin, &tenant.name, base_dir, Some(&tenant.policy.substrate_files));
     violations.extend(files.into_iter().map(policy::Violation::from));
     violations
+}
+
+/// Whether a plugin is a tenant's alone and goes by a name or an alias of one that everybody has.
+fn is_borrowed(installed: &[Installed], instrument: &PlannedInstrument) -> bool {
+    let of_all = |one: &&Installed| !matches!(one.source, Source::Uploaded { tenant: Some(_), .. });
+    let mut by_name = false;
+    for one in installed.iter().filter(of_all) {
+        if one.plugin.digest() == instrument.digest {
+            return false;
+        }
+        by_name |= one.info.name == instrument.plugin || one.info.aliases.contains(&instrument.plugin);
+    }
+    by_name
 }
 
 /// The tenant, or the problem that it is not there.

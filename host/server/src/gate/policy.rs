@@ -115,6 +115,32 @@ fn plugin(instrument: &PlannedInstrument, policy: &Policy, found: &mut Found) {
     }
 }
 
+/// Plugins that the tenant uploaded under a name that everybody has a plugin by, and that are allowed by that name alone: the
+/// name means what everybody has. `is_borrowed` tells which instruments are of such a plugin.
+pub(super) fn borrowed_names(
+    plan: &Plan,
+    policy: &Policy,
+    is_borrowed: impl Fn(&PlannedInstrument) -> bool,
+) -> Vec<Violation> {
+    let mut found = Found::default();
+    let Some(plugins) = &policy.plugins else { return found.0 };
+    for instrument in plan.instruments.values() {
+        let PlannedInstrument { plugin, version, digest, .. } = instrument;
+        let by_name = plugins.contains(plugin) || plugins.contains(&format!("{plugin}@{version}"));
+        if by_name && !plugins.contains(&format!("sha256:{digest}")) && is_borrowed(instrument) {
+            let asked = format!(
+                "the plugin `{plugin}@{version}` that the tenant uploaded under a name which everybody has a plugin by"
+            );
+            found.add(
+                "plugins",
+                &asked,
+                &format!("the one that everybody has, or `sha256:{digest}` where the policy names it"),
+            );
+        }
+    }
+    found.0
+}
+
 fn authorities(rule: &str, asked: &[String], allowed: &[String], found: &mut Found) {
     for authority in asked {
         if !allowed.iter().any(|pattern| authority_matches(pattern, authority)) {

@@ -35,12 +35,9 @@ pub(crate) async fn bind(config: &ServerConfig, tls: Option<Arc<Tls>>) -> Result
     let address = config.http_listen;
     let listener =
         TcpListener::bind(address).await.map_err(|source| ServerError::Listen { address, source })?;
-    Ok(Listening {
-        listener,
-        tls,
-        bounds: Arc::new(Bounds { header_timeout: config.header_timeout }),
-        connections: Arc::new(Semaphore::new(config.max_connections.max(1))),
-    })
+    let connections = Arc::new(Semaphore::new(config.max_connections.max(1)));
+    let bounds = Arc::new(Bounds { header_timeout: config.header_timeout, connections: connections.clone() });
+    Ok(Listening { listener, tls, bounds, connections })
 }
 
 impl Listening {

@@ -1,19 +1,21 @@
 //! One connection: HTTP/1.1 or HTTP/2, as the client likes, with what bounds it.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use http::Request;
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt as _;
 
 use super::activity::{Activity, UnderWay, Watch};
@@ -29,11 +31,15 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Bytes of an HTTP/2 answer that wait for the client.
 const MAX_SEND_BUFFER: usize = 256 << 10;
+/// Bytes of an answer that are handed on at once. Of what was handed on nobody knows whether the client takes it.
+const PART: usize = 64 << 10;
 
 /// What bounds a connection.
 pub(super) struct Bounds {
     /// How long a client may take to send the headers of a request; up to twice that where it is not the first.
     pub(super) header_timeout: Duration,
+    /// Connections that may still be opened.
+    pub(super) connections: Arc<Semaphore>,
 }
 
 /// Serve the connection until it ends, or until `stop` becomes true and what is under way is done.
@@ -71,7 +77,7 @@ pub(super) async fn serve<I>(
             _ = looks.tick() => {
                 // Not hyper's own bound on headers: it does not hold while it waits for the first bytes nor for HTTP/2, and
                 // closes connections between two requests where proxies still use them.
-                if watch.is_over() {
+                if watch.is_over(bounds.connections.available_permits() == 0) {
                     if closing {
                         return;
                     }
@@ -108,11 +114,87 @@ async fn answer(
     under_way: UnderWay,
 ) -> Result<Response, Infallible> {
     let response = router.oneshot(request.map(Body::new)).await?;
-    // The request is under way until the last byte of its answer is: event streams are.
-    Ok(response.map(|body| {
-        Body::new(body.map_err(move |error| {
-            let _ = &under_way;
-            error
-        }))
-    }))
+    Ok(response.map(|body| Body::new(Watched::new(body, under_way))))
+}
+
+/// The body of an answer, in parts, of which it is known how long one has waited for the client. The request is under way
+/// until the last part is asked for: streams of events are.
+struct Watched {
+    body: Body,
+    /// What is left of the last frame of the body.
+    rest: Bytes,
+    under_way: UnderWay,
+}
+
+impl Watched {
+    fn new(body: Body, mut under_way: UnderWay) -> Self {
+        // The head is; a client may take that and nothing of the body.
+        under_way.handed_on();
+        Self { body, rest: Bytes::new(), under_way }
+    }
+
+    fn part(&mut self) -> Frame<Bytes> {
+        Frame::data(self.rest.split_to(PART.min(self.rest.len())))
+    }
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.under_way.asked();
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(other) => return Poll::Ready(Some(Ok(other))),
+                },
+                end => return Poll::Ready(end),
+            }
+        }
+        self.under_way.handed_on();
+        Poll::Ready(Some(Ok(self.part())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (of_body, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(of_body.lower().saturating_add(rest));
+        if let Some(upper) = of_body.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_goes_out_in_parts_and_whole() {
+        let activity = Arc::new(Activity::default());
+        let bytes: Bytes = (0..PART * 2 + 7).map(|n| n as u8).collect();
+        let mut body = Watched::new(Body::from(bytes.clone()), activity.begin(http::Version::HTTP_2));
+        assert_eq!(body.size_hint().exact(), Some(bytes.len() as u64));
+        let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(first.len(), PART);
+        assert_eq!(body.size_hint().exact(), Some((PART + 7) as u64));
+        assert!(!body.is_end_stream());
+        let rest = body.collect().await.unwrap().to_bytes();
+        assert_eq!([first, rest].concat(), bytes);
+        assert!(
+            Body::new(Watched::new(Body::empty(), activity.begin(http::Version::HTTP_11))).is_end_stream()
+        );
+    }
 }

@@ -9,7 +9,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures::FutureExt as _;
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use tracing::Instrument as _;
 
 use super::body::TimedBody;
@@ -56,7 +56,10 @@ pub(crate) async fn outermost(mut request: Request, next: Next) -> Response {
     // The route and not the path: a path may be long, and hold what is not meant for a log.
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let span = tracing::info_span!("request", request = &*id.0, %method, route);
-    let response = next.run(request).instrument(span.clone()).await;
+    let response = match which_host(&request) {
+        Ok(()) => next.run(request).instrument(span.clone()).await,
+        Err(problem) => problem.into_response(),
+    };
     let mut response = problem::with_request(response, &id.0);
     span.in_scope(|| log(&method, &response, began));
     if let Ok(value) = HeaderValue::from_str(&id.0) {
@@ -64,6 +67,18 @@ pub(crate) async fn outermost(mut request: Request, next: Next) -> Response {
     }
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// A request says once which host it is for (RFC 9112, section 3.2): what stands before this host and this host might pick
+/// different ones of two.
+fn which_host(request: &Request) -> Result<(), Problem> {
+    let said = request.headers().get_all(header::HOST).iter().count();
+    let must_say = request.version() == Version::HTTP_11;
+    match said {
+        0 if must_say => Err(Problem::bad_request("the header Host is missing; HTTP/1.1 requests have one")),
+        0 | 1 => Ok(()),
+        _ => Err(Problem::bad_request("the header Host is there more than once; send one")),
+    }
 }
 
 /// Reads that went well are many and dull.
@@ -103,10 +118,12 @@ pub(crate) async fn panics(State(metrics): State<Arc<Metrics>>, request: Request
 /// How many requests are answered at once, and how long a body may take. Stands before everything that works, and not before
 /// the probes, which must be answered when the host is busy most of all.
 pub(crate) async fn bounded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let Ok(_slot) = app.requests.try_acquire() else {
-        return Problem::new(Kind::TooManyRequests, "this host answers as many requests as it can at once")
-            .retry_after(1)
-            .into_response();
+    let tenant = request.extensions().get::<Principal>().and_then(|principal| principal.tenant.as_deref());
+    let _place = match app.requests.take(tenant, "requests under way") {
+        Ok(place) => place,
+        Err(detail) => {
+            return Problem::new(Kind::TooManyRequests, detail).retry_after(1).into_response();
+        }
     };
     let is_upload = *request.method() == Method::POST
         && request.extensions().get::<MatchedPath>().is_some_and(|route| route.as_str() == UPLOAD);

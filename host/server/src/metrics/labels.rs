@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// Plugins that have series of their own; the rest are counted together as [`OTHER`].
 pub(crate) const MAX_PLUGINS: usize = 200;
+/// Plugins of one tenant alone that are remembered to be so after they were removed: inquiries may still call them.
+const MAX_PRIVATE: usize = 20_000;
 
 /// The label of the plugins beyond [`MAX_PLUGINS`].
 pub(super) const OTHER: &str = "other";
@@ -34,10 +36,26 @@ pub(super) const OUTCOMES: [&str; 18] = [
     "host",
 ];
 
-/// Which plugins have series.
+/// Which plugins have series. Those that one tenant alone has do not: whoever reads metrics need not learn what a tenant has,
+/// and no tenant takes the room of what all have.
 #[derive(Default)]
 pub(super) struct PluginLabels {
-    known: Mutex<BTreeSet<String>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    shown: BTreeSet<String>,
+    private: BTreeSet<String>,
+}
+
+/// A plugin as it is installed.
+#[derive(Clone)]
+pub(super) struct InstalledPlugin {
+    pub(super) name: String,
+    pub(super) version: String,
+    /// Whether one tenant alone has it.
+    pub(super) is_private: bool,
 }
 
 impl PluginLabels {
@@ -45,30 +63,42 @@ impl PluginLabels {
     pub(super) fn of(&self, name: &str, version: &str) -> String {
         let label = label(name, version);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.contains(&label) {
+        if known.shown.contains(&label) {
             return label;
         }
-        if known.len() >= MAX_PLUGINS {
+        if known.private.contains(&label) || known.shown.len() >= MAX_PLUGINS {
             return OTHER.to_owned();
         }
-        known.insert(label.clone());
+        known.shown.insert(label.clone());
         label
     }
 
-    /// Give labels to plugins that are installed, name and version. Only when there is no room for all of them do those that
-    /// are gone lose theirs. Returns the labels that are new and those that are gone.
-    pub(super) fn installed(&self, plugins: &[(String, String)]) -> (Vec<String>, Vec<String>) {
+    /// Give labels to plugins that are installed. Only when there is no room for all of them do those that are gone lose
+    /// theirs. Returns the labels that are new and those that are gone.
+    pub(super) fn installed(&self, plugins: &[InstalledPlugin]) -> (Vec<String>, Vec<String>) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted: BTreeSet<String> = plugins.iter().map(|(name, version)| label(name, version)).collect();
-        let new: Vec<String> = wanted.difference(&known).cloned().collect();
-        let mut gone = Vec::new();
-        if known.len() + new.len() > MAX_PLUGINS {
-            gone = known.difference(&wanted).cloned().collect();
-            known.retain(|label| wanted.contains(label));
+        let Known { shown, private } = &mut *known;
+        let labels = |is_private: bool| -> BTreeSet<String> {
+            let of_kind = plugins.iter().filter(|plugin| plugin.is_private == is_private);
+            of_kind.map(|plugin| label(&plugin.name, &plugin.version)).collect()
+        };
+        let (wanted, hidden) = (labels(false), labels(true));
+        private.extend(hidden.iter().cloned());
+        if private.len() > MAX_PRIVATE {
+            *private = hidden;
         }
-        let room = MAX_PLUGINS.saturating_sub(known.len());
+        private.retain(|label| !wanted.contains(label));
+        // One that was called before it was known to be private has a label.
+        let mut gone: Vec<String> = shown.intersection(private).cloned().collect();
+        shown.retain(|label| !private.contains(label));
+        let new: Vec<String> = wanted.difference(shown).cloned().collect();
+        if shown.len() + new.len() > MAX_PLUGINS {
+            gone.extend(shown.difference(&wanted).cloned());
+            shown.retain(|label| wanted.contains(label));
+        }
+        let room = MAX_PLUGINS.saturating_sub(shown.len());
         let new: Vec<String> = new.into_iter().take(room).collect();
-        known.extend(new.iter().cloned());
+        shown.extend(new.iter().cloned());
         (new, gone)
     }
 }
@@ -81,14 +111,18 @@ fn label(name: &str, version: &str) -> String {
 mod tests {
     use super::*;
 
-    fn plugins(range: std::ops::Range<usize>) -> Vec<(String, String)> {
-        range.map(|number| (format!("p{number:04}"), "1.0.0".to_owned())).collect()
+    fn plugins(range: std::ops::Range<usize>) -> Vec<InstalledPlugin> {
+        range.map(|number| plugin(&format!("p{number:04}"), false)).collect()
+    }
+
+    fn plugin(name: &str, is_private: bool) -> InstalledPlugin {
+        InstalledPlugin { name: name.to_owned(), version: "1.0.0".to_owned(), is_private }
     }
 
     #[test]
     fn plugins_beyond_the_bound_are_counted_together() {
         let labels = PluginLabels::default();
-        for (name, version) in plugins(0..MAX_PLUGINS) {
+        for InstalledPlugin { name, version, .. } in plugins(0..MAX_PLUGINS) {
             assert_eq!(labels.of(&name, &version), format!("{name}@{version}"));
         }
         assert_eq!(labels.of("one-too-many", "1.0.0"), OTHER);
@@ -109,6 +143,21 @@ mod tests {
         // More than there are labels: the first of them have one.
         let (new, _) = labels.installed(&plugins(1000..1300));
         assert_eq!(new.len(), MAX_PLUGINS);
+    }
+
+    #[test]
+    fn what_one_tenant_alone_has_is_counted_with_the_rest() {
+        let labels = PluginLabels::default();
+        // Called before anybody asked for metrics.
+        assert_eq!(labels.of("own", "1.0.0"), "own@1.0.0");
+        let (new, gone) =
+            labels.installed(&[plugin("own", true), plugin("shared", false), plugin("shared", true)]);
+        assert_eq!((new, gone), (vec!["shared@1.0.0".to_owned()], vec!["own@1.0.0".to_owned()]));
+        assert_eq!(labels.of("own", "1.0.0"), OTHER);
+        assert_eq!(labels.of("shared", "1.0.0"), "shared@1.0.0");
+        // Removed, and still called by an inquiry that goes on.
+        labels.installed(&[]);
+        assert_eq!(labels.of("own", "1.0.0"), OTHER);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use prometheus::{
 pub(crate) use http::http;
 
 use http::Http;
-use labels::PluginLabels;
+use labels::{InstalledPlugin, PluginLabels};
 
 /// How an inquiry may end: verdicts, then reasons without a finding.
 const ENDS: [&str; 7] =
@@ -262,7 +262,7 @@ impl Instruments {
     }
 
     /// Make the series of what is installed appear. Those of plugins that are gone disappear once their labels are needed.
-    fn installed(&self, plugins: &[(String, String)]) {
+    fn installed(&self, plugins: &[InstalledPlugin]) {
         let (new, gone) = self.labels.installed(plugins);
         for plugin in gone {
             // A series that was never made is none to remove.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header;
+use inquisitor_engine::catalogue::Source;
 use prometheus::{IntGauge, IntGaugeVec, TextEncoder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::labels::InstalledPlugin;
 use super::{Families, gauge};
 use crate::app::App;
 use crate::problem::Problem;
@@ -172,8 +174,14 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let metrics = &app.metrics;
     let installed = app.catalogue.installed();
-    let plugins: Vec<(String, String)> =
-        installed.iter().map(|plugin| (plugin.info.name.clone(), plugin.info.version.clone())).collect();
+    let plugins: Vec<InstalledPlugin> = installed
+        .iter()
+        .map(|plugin| InstalledPlugin {
+            name: plugin.info.name.clone(),
+            version: plugin.info.version.clone(),
+            is_private: matches!(plugin.source, Source::Uploaded { tenant: Some(_), .. }),
+        })
+        .collect();
     metrics.instruments.installed(&plugins);
     metrics.gauges.read(&app).await;
     let text = metrics.text().map_err(|error| Problem::internal(&error))?;

@@ -80,8 +80,13 @@ fn events_are_counted() {
 #[test]
 fn plugins_that_are_gone_lose_their_series_when_there_is_no_room() {
     let metrics = Metrics::new().unwrap();
-    let plugins = |from: usize| -> Vec<(String, String)> {
-        (from..from + labels::MAX_PLUGINS).map(|number| (format!("p{number}"), "1.0.0".to_owned())).collect()
+    let plugin = |number| labels::InstalledPlugin {
+        name: format!("p{number}"),
+        version: "1.0.0".to_owned(),
+        is_private: false,
+    };
+    let plugins = |from: usize| -> Vec<labels::InstalledPlugin> {
+        (from..from + labels::MAX_PLUGINS).map(plugin).collect()
     };
     metrics.instruments.installed(&plugins(0));
     metrics.instruments.installed(&plugins(1000));

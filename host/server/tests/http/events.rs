@@ -209,6 +209,59 @@ async fn a_stream_ends_with_the_key_that_opened_it() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_when_its_key_expires() {
+    let host = Setup::new().start().await;
+    let id = submit(&host, &echoing("expiring", 1, 50_000)).await;
+    let expires = (jiff::Timestamp::now() + Duration::from_secs(2)).to_string();
+    let key = json!({"name": "k", "role": "submitter", "tenant": "default", "expires": expires});
+    let key = host.post("/v1/keys", &key).await.body;
+    let request =
+        host.with_key(key["secret"].as_str().unwrap(), Method::GET, &format!("/v1/inquiries/{id}/events"));
+    let mut events = Events { response: request.send().await.unwrap(), text: String::new() };
+    assert!(events.next().await.is_some());
+    let rest = events.all().await;
+    assert!(rest.iter().all(|event| event.kind != "end"), "{rest:?}");
+}
+
+#[tokio::test]
+async fn a_stream_from_beyond_the_ledger_still_sees_the_end() {
+    let host = Setup::new().start().await;
+    let id = submit(&host, &echoing("beyond", 3, 300)).await;
+    let mut events = Events::open(&host, &id, Some(1_000_000)).await;
+    let all = tokio::time::timeout(PATIENCE, events.all()).await.expect("it ends with the inquiry");
+    assert!(durable(&all).is_empty(), "{all:?}");
+    assert_eq!(all.last().unwrap().kind, "end", "{all:?}");
+}
+
+#[tokio::test]
+async fn one_tenant_leaves_streams_to_the_others() {
+    let host = Setup::new().configure(|config| config.max_event_streams = 4).start().await;
+    let id = submit(&host, &echoing("watched", 1, 50_000)).await;
+    host.tenant("other", json!({})).await;
+    let (greedy, other) =
+        (host.key("submitter", Some("default")).await, host.key("submitter", Some("other")).await);
+    let path = format!("/v1/inquiries/{id}/events");
+    let open = async |key: &str| host.with_key(key, Method::GET, &path).send().await.unwrap();
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        let stream = open(&greedy).await;
+        assert_eq!(stream.status(), 200);
+        streams.push(stream);
+    }
+    let refused = Answer::of(host.with_key(&greedy, Method::GET, &path)).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, "5"), "{refused:?}");
+    assert!(refused.detail().starts_with("this tenant has 3 event streams"), "{refused:?}");
+    // One of the other tenant's own is followed all the same.
+    let submitted = host
+        .with_key(&other, Method::POST, "/v1/inquiries")
+        .header("content-type", "application/yaml")
+        .body(echoing("own", 1, 50_000));
+    let own = Answer::of(submitted).await.body["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/inquiries/{own}/events");
+    assert_eq!(host.with_key(&other, Method::GET, &path).send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
 async fn a_stopping_host_ends_its_streams() {
     let mut host = Setup::new().start().await;
     let id = submit(&host, &echoing("stopped", 1, 50_000)).await;

@@ -225,6 +225,33 @@ async fn a_plugin_of_a_tenant_is_there_for_it_alone() {
 }
 
 #[tokio::test]
+async fn a_policys_name_is_not_what_a_tenant_uploads_under_it() {
+    let host = Setup::new().shipping(&["echo"]).start().await;
+    host.tenant("acme", json!({"plugins": ["echo"]})).await;
+    let key = host.key("admin", Some("acme")).await;
+    let submit = async |manifest: String| {
+        let request = host.with_key(&key, Method::POST, "/v1/inquiries");
+        Answer::of(request.header("content-type", "application/yaml").body(manifest)).await
+    };
+    assert_eq!(submit(echoing("shipped", 1, 0)).await.status, 201);
+    let own = with_version(component("echo"), "9.9.9");
+    let installed = upload_with(&host, &key, "", own.clone()).await;
+    assert_eq!(installed.status, 201, "{installed:?}");
+    // The newest of the name is meant, and that is the tenant's own.
+    let refused = submit(echoing("own", 1, 0)).await;
+    assert_eq!((refused.status, refused.kind()), (403, "forbidden"), "{refused:?}");
+    assert!(refused.detail().contains("`echo@9.9.9` that the tenant uploaded"), "{refused:?}");
+    let policy = json!({"plugins": ["echo", format!("sha256:{}", digest(&own))]});
+    let update = host.admin(Method::PUT, "/v1/tenants/acme").json(&json!({"policy": policy}));
+    assert_eq!(Answer::of(update).await.status, 200);
+    assert_eq!(submit(echoing("own", 1, 0)).await.status, 201);
+    // And strangers who read metrics do not learn of it.
+    let metrics = Answer::of(host.request(Method::GET, "/metrics")).await;
+    let text = metrics.body.as_str().unwrap();
+    assert!(text.contains("echo@") && !text.contains("echo@9.9.9"), "{text}");
+}
+
+#[tokio::test]
 async fn a_client_need_not_wait_for_the_compiler() {
     let host = Setup::new().shipping(&["echo"]).start().await;
     let send = |bytes: Vec<u8>| {

@@ -154,6 +154,46 @@ async fn what_is_no_http_is_refused() {
 }
 
 #[tokio::test]
+async fn a_request_says_once_which_host_it_is_for() {
+    let host = Setup::new().start().await;
+    for (head, status) in [
+        ("GET /health HTTP/1.1\r\n", 400),
+        ("GET /health HTTP/1.1\r\nhost: a\r\nhost: b\r\n", 400),
+        ("GET /health HTTP/1.1\r\nhost: a\r\nhost: a\r\n", 400),
+        ("GET /health HTTP/1.0\r\n", 200),
+        ("GET http://a/health HTTP/1.1\r\nhost: a\r\n", 200),
+    ] {
+        let mut raw = connect(&host).await;
+        raw.send(format!("{head}\r\n").as_bytes()).await;
+        let answer = raw.answer().await;
+        assert_eq!(answer.split(' ').nth(1), Some(status.to_string().as_str()), "{head}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn where_others_wait_a_resting_connection_makes_room() {
+    let host = Setup::new()
+        .configure(|config| {
+            config.max_connections = 4;
+            config.header_timeout = Duration::from_millis(300);
+        })
+        .start()
+        .await;
+    let mut resting = Vec::new();
+    for _ in 0..4 {
+        let mut raw = connect(&host).await;
+        raw.send(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        assert!(raw.answer().await.starts_with("HTTP/1.1 200"));
+        resting.push(raw);
+    }
+    // They might rest for 75 seconds, which is longer than this waits.
+    let mut raw = connect(&host).await;
+    raw.send(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let answer = raw.answer().await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
 async fn connections_beyond_the_bound_wait_their_turn() {
     let host = Setup::new()
         .configure(|config| {

@@ -31,7 +31,7 @@ pub(super) async fn export(client: &Client) -> anyhow::Result<ExitCode> {
     let request = client.request(Method::GET, &["v1", "ledger", "export"], &[])?;
     let mut response = client.open(&request).await?;
     while let Some(chunk) = client.chunk(&mut response).await? {
-        print::write(&chunk)?;
+        print::strangers(&chunk)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -66,6 +66,13 @@ pub(super) struct Outline {
     pub(super) body: Body,
 }
 
+impl Outline {
+    /// Whether the inquiry ends with it.
+    fn is_end(&self) -> bool {
+        self.kind == CONCLUDED || self.kind == ABORTED
+    }
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct Body {
     step: Option<usize>,
@@ -124,16 +131,15 @@ async fn events(
         None => query.after,
     };
     let (_, _permit) = inquiries::look_up(&app, &principal, Action::InquiryRead, &id).await?;
-    let watcher = app.hub.watch(&id).ok_or_else(|| {
-        let detail = format!("{} event streams are open already", app.hub.max_streams());
-        Problem::new(Kind::TooManyRequests, detail).retry_after(5)
-    })?;
+    // Before it is looked at whether the key still holds: what changes after that is told.
+    let registry = app.hub.registry_changes();
+    let watcher = app.hub.watch(&id, principal.sees());
+    let watcher = watcher.map_err(|detail| Problem::new(Kind::TooManyRequests, detail).retry_after(5))?;
     let plan = app.conductor.inquiry(&id).await?.map(|inquiry| inquiry.plan);
     let names = plan.as_ref().map(names).unwrap_or_default();
     let next = after.map_or(0, |index| index.saturating_add(1));
     let follow = query.follow.unwrap_or(true);
     let pending = VecDeque::new();
-    let registry = app.hub.registry_changes();
     let follower = Follower {
         app,
         principal,
@@ -157,16 +163,15 @@ async fn events(
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(value) = headers.get("last-event-id") else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let parsed = text.parse().map_err(|_| {
+    let wrong = || {
         Problem::bad_request(
             "the header Last-Event-ID is the `id` of an event of this stream, a whole number",
         )
-    });
-    parsed.map(Some)
+    };
+    match value.to_str().map_err(|_| wrong())?.trim() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| wrong()),
+    }
 }
 
 /// Names of the steps with their instruments, by position.
@@ -226,6 +231,9 @@ impl Follower {
 
     /// The next slice of what the ledger has.
     async fn read(&mut self) {
+        if !self.principal.still_holds(&self.app) {
+            return self.lose_key();
+        }
         // Before the entries: an inquiry that has ended by now has its last entry among them.
         let summary = self.app.conductor.summary(&self.id).await;
         let entries = self.app.conductor.inquiry_entries(&self.id, self.next, SLICE).await;
@@ -259,14 +267,25 @@ impl Follower {
     /// The next thing that happens.
     async fn follow(&mut self) {
         let closed = self.app.hub.closed();
+        let expires = self.principal.expires_in(&self.app);
         tokio::select! {
             biased;
             () = closed.cancelled() => {
                 self.pending.push_back(SseEvent::default().comment("the host is stopping; come again"));
                 self.state = Stage::Ending;
             }
+            // A host that is stopping closes both.
+            _ = self.registry.changed() => if !self.principal.still_holds(&self.app) {
+                self.lose_key();
+            },
+            () = lapse(expires) => self.lose_key(),
             entry = self.watcher.entries.recv() => match entry {
-                Ok(entry) if entry.index < self.next => {}
+                // The client has it, or says so: one that named an entry that is not there yet must see the end all the same.
+                Ok(entry) if entry.index < self.next => {
+                    if outline(entry.index, &entry.bytes).is_some_and(|outline| outline.is_end()) {
+                        self.state = Stage::Reading;
+                    }
+                }
                 Ok(entry) => {
                     if self.push_entry(entry.index, &entry.bytes) {
                         // For the summary, and for the end.
@@ -275,11 +294,6 @@ impl Follower {
                 }
                 Err(RecvError::Lagged(_)) => self.state = Stage::Reading,
                 Err(RecvError::Closed) => self.state = Stage::Ending,
-            },
-            // A host that is stopping closes both.
-            _ = self.registry.changed() => if !self.principal.still_holds(&self.app) {
-                self.pending.push_back(SseEvent::default().comment("the key was revoked"));
-                self.state = Stage::Ending;
             },
             live = self.watcher.live.recv() => if let Ok(event) = live && let Some(event) = live_event(&event) {
                 self.pending.push_back(event);
@@ -290,18 +304,8 @@ impl Follower {
     /// An entry to be sent; whether it is the one with which the inquiry ends.
     fn push_entry(&mut self, index: u64, bytes: &[u8]) -> bool {
         self.next = index + 1;
-        let outline: Outline = match serde_json::from_slice(bytes) {
-            Ok(outline) => outline,
-            Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    index,
-                    "a ledger entry cannot be read"
-                );
-                return false;
-            }
-        };
-        let is_end = outline.kind == CONCLUDED || outline.kind == ABORTED;
+        let Some(outline) = outline(index, bytes) else { return false };
+        let is_end = outline.is_end();
         let kind = outline.kind.clone();
         let data = durable(outline, &self.names);
         if let Ok(event) = SseEvent::default().id(index.to_string()).event(kind).json_data(&data) {
@@ -310,12 +314,36 @@ impl Follower {
         is_end
     }
 
+    fn lose_key(&mut self) {
+        self.pending.push_back(SseEvent::default().comment("the key was revoked or has expired"));
+        self.state = Stage::Ending;
+    }
+
     fn end(&mut self, inquiry: InquirySummary) {
         if let Ok(event) = SseEvent::default().event("end").json_data(EndEvent { inquiry }) {
             self.pending.push_back(event);
         }
         self.state = Stage::Ending;
     }
+}
+
+/// When a key expires that does; else never.
+async fn lapse(after: Option<Duration>) {
+    match after {
+        Some(after) => tokio::time::sleep(after).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What is read of an entry; none where it cannot be, which the log says.
+fn outline(index: u64, bytes: &[u8]) -> Option<Outline> {
+    let outline = serde_json::from_slice(bytes);
+    outline
+        .inspect_err(|error| {
+            let error = error as &dyn std::error::Error;
+            tracing::error!(error, index, "a ledger entry cannot be read");
+        })
+        .ok()
 }
 
 /// An entry with the names of the plan.
@@ -386,5 +414,7 @@ mod tests {
         assert_eq!(of("12").unwrap(), Some(12));
         assert_eq!(of("x").unwrap_err().status, 400);
         assert_eq!(of("-1").unwrap_err().status, 400);
+        assert_eq!(of("99999999999999999999999").unwrap_err().status, 400);
+        assert_eq!(of("ä").unwrap_err().status, 400);
     }
 }

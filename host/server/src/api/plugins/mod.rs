@@ -248,7 +248,7 @@ async fn component(
     if has_already(&headers, &digest) {
         return Ok((StatusCode::NOT_MODIFIED, tag).into_response());
     }
-    let turn = app.large.turn().await?;
+    let turn = app.large.turn(principal.sees()).await?;
     let bytes = match installed.source {
         Source::Uploaded { .. } => app.conductor.blob(&digest).await?,
         Source::File(path) => {

@@ -79,7 +79,7 @@ pub(super) async fn upload(
     let tenant = owner(&app, &principal, query.tenant)?;
     let permit = principal.permit(&app, Action::PluginUpload, "", tenant.as_deref()).await?;
     expect_type(&headers, &COMPONENT_TYPES)?;
-    let slot = app.uploads.installer.slot()?;
+    let slot = app.uploads.installer.slot(principal.sees())?;
     let received = install::receive(&app.incoming, app.config.max_plugin_bytes, &headers, body).await?;
     let (digest, size) = (received.digest.clone(), received.size);
     let by = principal.key;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{Stream, stream};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::types::ReadingItem;
 use super::walk::{Judgement, Part, Selection, Walk};
 use crate::api::extract::BodyProblem;
 use crate::app::App;
+use crate::places::Place;
 use crate::problem::Problem;
 
 /// Lines of CSV that are made at once.
@@ -38,7 +38,7 @@ const COLUMNS: [&str; 16] = [
 pub(super) struct Export {
     pub(super) app: Arc<App>,
     /// Held until all is sent.
-    pub(super) _turn: OwnedSemaphorePermit,
+    pub(super) _turn: Place,
     pub(super) parts: std::vec::IntoIter<Part>,
     pub(super) current: Option<Walk>,
     pub(super) judgement: Judgement,

@@ -108,7 +108,7 @@ async fn readings(
             (header::CONTENT_DISPOSITION, disposition),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
         ];
-        let turn = app.large.turn().await?;
+        let turn = app.large.turn(principal.sees()).await?;
         let export = Export {
             app,
             _turn: turn,
@@ -120,7 +120,8 @@ async fn readings(
         };
         return Ok((headers, Body::from_stream(export.stream())).into_response());
     }
-    Ok(Json(json_page(&app, parts, &judgement, &selection, from, limit).await?).into_response())
+    Ok(Json(json_page(&app, principal.sees(), parts, &judgement, &selection, from, limit).await?)
+        .into_response())
 }
 
 /// A place among the readings of an inquiry.
@@ -156,6 +157,7 @@ impl std::fmt::Display for Place {
 
 async fn json_page(
     app: &App,
+    tenant: Option<&str>,
     parts: Vec<Part>,
     judgement: &Judgement,
     selection: &Selection,
@@ -172,7 +174,7 @@ async fn json_page(
             _ => 0,
         };
         if matches!(part.content, Content::Blob(_)) && turn.is_none() {
-            turn = Some(app.large.turn().await?);
+            turn = Some(app.large.turn(tenant).await?);
         }
         let mut walk = Walk::open(app, part).await?;
         while let Some(item) = walk.next(judgement) {

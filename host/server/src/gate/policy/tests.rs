@@ -49,6 +49,19 @@ fn plan() -> Plan {
     }
 }
 
+#[test]
+fn a_name_does_not_stand_for_what_a_tenant_uploaded_under_it() {
+    let with = |name: &str| Policy { plugins: Some(BTreeSet::from([name.to_owned()])), ..fitting() };
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    for name in ["thermal-probe", "thermal-probe@1.2.0"] {
+        assert!(borrowed_names(&plan(), &with(name), |_| false).is_empty());
+        let [found] = borrowed_names(&plan(), &with(name), |_| true).try_into().unwrap();
+        assert!(found.message.contains("`thermal-probe@1.2.0` that the tenant uploaded"), "{found}");
+    }
+    assert!(borrowed_names(&plan(), &with(&digest), |_| true).is_empty());
+    assert!(borrowed_names(&plan(), &Policy::default(), |_| true).is_empty());
+}
+
 /// What allows exactly the plan above.
 fn fitting() -> Policy {
     let names = |name: &str| BTreeSet::from([name.to_owned()]);
