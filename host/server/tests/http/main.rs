@@ -4,6 +4,7 @@
 
 mod access;
 mod backup;
+mod crossing;
 mod declared;
 mod events;
 mod host;

@@ -12,7 +12,7 @@ use super::inquiries::{echoing, ended, submission, submit};
 use super::sockets::connect;
 use super::support::{API_KEY, Answer, Host, PATIENCE, Setup, plugin};
 
-fn component(name: &str) -> Vec<u8> {
+pub(crate) fn component(name: &str) -> Vec<u8> {
     std::fs::read(plugin(name)).unwrap()
 }
 
