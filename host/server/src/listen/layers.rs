@@ -163,7 +163,8 @@ mod tests {
             .route("/", axum::routing::get(defect))
             .layer(from_fn_with_state(Metrics::new().unwrap(), panics))
             .layer(from_fn(outermost));
-        let request = Request::get("/").header("x-request-id", "r-1").body(Body::empty()).unwrap();
+        let request =
+            Request::get("/").header("host", "x").header("x-request-id", "r-1").body(Body::empty()).unwrap();
         let response = router.oneshot(request).await.unwrap();
         assert_eq!(response.status(), 500);
         let text = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();

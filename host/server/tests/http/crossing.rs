@@ -12,6 +12,8 @@ use super::support::{Answer, Host, Setup};
 const MARK: &str = "confidential";
 /// An id of the form that ids have, of nothing.
 const NOBODY: &str = "01a20f5b-0818-7263-b10f-6d464597c4a4";
+/// A digest, of nothing.
+const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// What the other tenant has, by the parameter of a path that stands for it.
 struct Theirs {
@@ -54,7 +56,7 @@ impl Theirs {
             "inquiries" => (self.inquiry.as_str(), NOBODY),
             "uploads" => (self.upload.as_str(), NOBODY),
             "keys" => (self.key.as_str(), NOBODY),
-            "plugins" => (self.plugin.as_str(), "00"),
+            "plugins" => (self.plugin.as_str(), NO_DIGEST),
             "tenants" => ("theirs", "nobody"),
             _ => return None,
         };
