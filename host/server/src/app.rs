@@ -10,6 +10,7 @@ use inquisitor_engine::catalogue::Catalogue;
 use inquisitor_engine::dispatch::Dispatcher;
 use inquisitor_engine::journal::{Applied, Command, Journal as _};
 use inquisitor_runtime::Runtime;
+use tokio::sync::Semaphore;
 
 use crate::api::large::LargeAnswers;
 use crate::api::uploads::Uploads;

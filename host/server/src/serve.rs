@@ -17,7 +17,7 @@ use inquisitor_engine::gating::PluginRecord;
 use inquisitor_engine::{Engine, EngineConfig};
 use inquisitor_runtime::Runtime;
 use sd_notify::NotifyState;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
