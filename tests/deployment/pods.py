@@ -4,10 +4,14 @@
 Secrets and fields, volumes to folders with their files, services and network policies to the pods they select. Tests start
 the pods from it as processes. As a command it prints the description of the chart as JSON:
 
-    pods.py [VALUES.yaml]
+    pods.py [VALUES.yaml [OBJECTS.yaml]]
+
+OBJECTS.yaml holds what else is in the cluster. An object there stands for the rendered one of its kind and name, as the
+keys that an upgrade finds stand for newly generated ones. The rendered Kubernetes objects come with it as `objects`.
 """
 
 import base64
+import hashlib
 import json
 import re
 import sys
@@ -19,12 +23,14 @@ class Missing(Exception):
 
 
 def describe(objects: list[dict]) -> dict:
-    """`pods`, `services` and `policies` of the objects. Raises Missing when a pod needs an object that is not there."""
+    """`pods`, `sets`, `services` and `policies` of the objects. Raises Missing when a pod needs an object that is not there."""
     pods = [_pod(objects, *pod) for item in objects for pod in _instances(item)]
+    namespaces = _namespaces(objects, pods)
     return {
         "pods": pods,
+        "sets": [_set(item, pods) for item in objects if item["kind"] == "StatefulSet"],
         "services": [_service(item, pods) for item in objects if item["kind"] == "Service"],
-        "policies": [_policy(item, pods) for item in objects if item["kind"] == "NetworkPolicy"],
+        "policies": [_policy(item, pods, namespaces) for item in objects if item["kind"] == "NetworkPolicy"],
     }
 
 
@@ -44,6 +50,42 @@ def selects(selector: dict, labels: dict) -> bool:
         if not matches:
             return False
     return True
+
+
+def together(rendered: list[dict], others: list[dict]) -> list[dict]:
+    """What is in a cluster: the rendered objects, less those that are there already, and the others."""
+
+    def identity(item: dict) -> tuple[str, str, str]:
+        return item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"]
+
+    there = {identity(item) for item in others}
+    return [item for item in rendered if identity(item) not in there] + others
+
+
+def _namespaces(objects: list[dict], pods: list[dict]) -> dict[str, dict]:
+    """Labels of each namespace. Kubernetes sets one by itself."""
+    names = {pod["namespace"] for pod in pods}
+    labels = {name: {"kubernetes.io/metadata.name": name} for name in names}
+    for item in objects:
+        if item["kind"] == "Namespace":
+            name = item["metadata"]["name"]
+            labels[name] = item["metadata"].get("labels", {}) | {"kubernetes.io/metadata.name": name}
+    return labels
+
+
+def _set(item: dict, pods: list[dict]) -> dict:
+    """How the controller of a StatefulSet starts and replaces its pods."""
+    spec = item["spec"]
+    template = json.dumps(spec["template"], sort_keys=True)
+    return {
+        "name": item["metadata"]["name"],
+        "pods": [f"{item['metadata']['name']}-{number}" for number in range(spec.get("replicas", 1))],
+        "parallel": spec.get("podManagementPolicy", "OrderedReady") == "Parallel",
+        "rolling": spec.get("updateStrategy", {}).get("type", "RollingUpdate") == "RollingUpdate",
+        "min_ready_seconds": spec.get("minReadySeconds", 0),
+        # Pods of another revision are replaced.
+        "revision": hashlib.sha256(template.encode()).hexdigest()[:10],
+    }
 
 
 def _instances(item: dict) -> list[tuple[dict, dict, dict]]:
@@ -86,7 +128,10 @@ def _pod(objects: list[dict], metadata: dict, spec: dict, claims: dict) -> dict:
         "subdomain": spec.get("subdomain"),
         "grace_seconds": spec.get("terminationGracePeriodSeconds", 30),
         "user": spec.get("securityContext", {}).get("runAsUser"),
+        "run_as_group": spec.get("securityContext", {}).get("runAsGroup"),
         "group": spec.get("securityContext", {}).get("fsGroup"),
+        "restarts": spec.get("restartPolicy", "Always") == "Always",
+        "deadline_seconds": spec.get("activeDeadlineSeconds"),
         "containers": [_container(objects, metadata, spec, volumes, it) for it in spec["containers"]],
         "init_containers": [_container(objects, metadata, spec, volumes, it) for it in spec.get("initContainers", [])],
     }
@@ -112,6 +157,8 @@ def _container(objects: list[dict], metadata: dict, spec: dict, volumes: dict, c
         "lifecycle": container.get("lifecycle", {}),
         "resources": container.get("resources", {}),
         "read_only_root": container.get("securityContext", {}).get("readOnlyRootFilesystem", False),
+        "may_gain_privileges": container.get("securityContext", {}).get("allowPrivilegeEscalation", True),
+        "drops_all_capabilities": "ALL" in container.get("securityContext", {}).get("capabilities", {}).get("drop", []),
         "mounts": [
             {"path": mount["mountPath"], "read_only": mount.get("readOnly", False), "volume": mount["name"]}
             | {"source": volumes[mount["name"]]}
@@ -126,6 +173,7 @@ def _probe(probe: dict, ports: dict) -> dict:
         "scheme": http.get("scheme", "HTTP").lower(),
         "port": ports.get(http["port"], http["port"]),
         "path": http["path"],
+        "delay_seconds": probe.get("initialDelaySeconds", 0),
         "period_seconds": probe.get("periodSeconds", 10),
         "timeout_seconds": probe.get("timeoutSeconds", 1),
         "failures": probe.get("failureThreshold", 3),
@@ -211,20 +259,28 @@ def _volume(objects: list[dict], namespace: str, volume: dict) -> dict:
                 if absent:
                     raise Missing(f"{kind} {reference[name]} has no entry {', '.join(absent)}")
                 data = {item["path"]: data[item["key"]] for item in reference["items"]}
-            return {"files": data}
+            return {"files": data, "mode": volume[source].get("defaultMode", 0o644)}
     raise Missing(f"the volume {volume['name']} is of a kind that is not resolved here")
 
 
 def _service(item: dict, pods: list[dict]) -> dict:
-    spec = item["spec"]
-    chosen = [pod for pod in pods if selects({"matchLabels": spec["selector"]}, pod["labels"])]
+    spec, namespace = item["spec"], item["metadata"].get("namespace")
+    chosen = [
+        pod for pod in pods if pod["namespace"] == namespace and selects({"matchLabels": spec["selector"]}, pod["labels"])
+    ]
     ports = []
     for port in spec["ports"]:
         target = port.get("targetPort", port["port"])
         named = {container["ports"].get(target) for pod in chosen for container in pod["containers"]} - {None}
-        ports.append({"name": port["name"], "port": port["port"], "target": named.pop() if named else target})
+        ports.append(
+            {"name": port["name"], "protocol": port.get("protocol", "TCP"), "port": port["port"]}
+            | {"target": named.pop() if named else target}
+        )
     return {
         "name": item["metadata"]["name"],
+        "namespace": namespace,
+        "labels": item["metadata"].get("labels", {}),
+        "annotations": item["metadata"].get("annotations", {}),
         "headless": spec.get("clusterIP") == "None",
         "unready_too": spec.get("publishNotReadyAddresses", False),
         "ports": ports,
@@ -232,35 +288,59 @@ def _service(item: dict, pods: list[dict]) -> dict:
     }
 
 
-def _policy(item: dict, pods: list[dict]) -> dict:
-    spec = item["spec"]
+def _policy(item: dict, pods: list[dict], namespaces: dict[str, dict]) -> dict:
+    spec, namespace = item["spec"], item["metadata"].get("namespace")
+    chosen = [pod for pod in pods if pod["namespace"] == namespace and selects(spec["podSelector"], pod["labels"])]
+    kinds = spec.get("policyTypes") or ["Ingress"] + (["Egress"] if "egress" in spec else [])
     return {
         "name": item["metadata"]["name"],
-        "pods": [pod["name"] for pod in pods if selects(spec["podSelector"], pod["labels"])],
-        "ingress": [_rule(rule, "from", pods) for rule in spec.get("ingress", [])],
-        "egress": [_rule(rule, "to", pods) for rule in spec.get("egress", [])],
+        "namespace": namespace,
+        "pods": [pod["name"] for pod in chosen],
+        "restricts": kinds,
+        "ingress": [_rule(rule, "from", namespace, pods, namespaces) for rule in spec.get("ingress", [])],
+        "egress": [_rule(rule, "to", namespace, pods, namespaces) for rule in spec.get("egress", [])],
     }
 
 
-def _rule(rule: dict, side: str, pods: list[dict]) -> dict:
-    """Ports of a rule (none: every port), and its peers: anybody, pods by name, CIDRs, selectors of other namespaces."""
+def _rule(rule: dict, side: str, namespace: str, pods: list[dict], namespaces: dict[str, dict]) -> dict:
+    """Ports of a rule (none: every port), and its peers: anybody, pods by name and by namespace and name, CIDRs."""
     peers = rule.get(side, [])
     here = [peer["podSelector"] for peer in peers if "podSelector" in peer and "namespaceSelector" not in peer]
+    local = [pod for pod in pods if pod["namespace"] == namespace]
     return {
         "ports": [{"protocol": port.get("protocol", "TCP"), "port": port["port"]} for port in rule.get("ports", [])],
         "anybody": not peers,
-        "pods": [pod["name"] for pod in pods if any(selects(selector, pod["labels"]) for selector in here)],
+        "pods": [pod["name"] for pod in local if any(selects(selector, pod["labels"]) for selector in here)],
+        "pods_anywhere": [
+            f"{pod['namespace']}/{pod['name']}"
+            for pod in pods
+            if any(_is_peer(peer, namespace, pod, namespaces) for peer in peers)
+        ],
         "pod_selectors": here,
         "cidrs": [peer["ipBlock"] for peer in peers if "ipBlock" in peer],
         "namespaces": [peer for peer in peers if "namespaceSelector" in peer],
     }
 
 
+def _is_peer(peer: dict, namespace: str, pod: dict, namespaces: dict[str, dict]) -> bool:
+    """Whether a pod is one that a peer of a rule means. Without a selector of namespaces it is one of the policy's own."""
+    if "ipBlock" in peer:
+        return False
+    if "namespaceSelector" in peer:
+        if not selects(peer["namespaceSelector"], namespaces[pod["namespace"]]):
+            return False
+    elif pod["namespace"] != namespace:
+        return False
+    return selects(peer.get("podSelector", {}), pod["labels"])
+
+
 if __name__ == "__main__":
     import yaml
 
-    from chart import render
+    from chart import load_all, render
 
     given = yaml.safe_load(open(sys.argv[1])) if len(sys.argv) > 1 else {}
-    json.dump(describe(render(given)), sys.stdout, indent=2)
+    others = load_all(open(sys.argv[2]).read()) if len(sys.argv) > 2 else []
+    there = together(render(given), others)
+    json.dump(describe(there) | {"objects": there}, sys.stdout, indent=2)
     sys.stdout.write("\n")
