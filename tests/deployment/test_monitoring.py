@@ -187,6 +187,8 @@ def test_the_objects_of_the_prometheus_operator() -> None:
     (endpoint,) = spec["endpoints"]
     assert endpoint["port"] in [port["name"] for port in chosen[0]["spec"]["ports"]]
     assert endpoint["scheme"] == "https" and endpoint["path"] == "/metrics"
+    # As with discovery by annotations: alerts and dashboard show a member by its name.
+    assert endpoint["relabelings"] == [{"sourceLabels": ["__meta_kubernetes_pod_name"], "targetLabel": "instance"}]
     # The job's name, which alerts and dashboard know the members by.
     assert chosen[0]["metadata"]["labels"][spec["jobLabel"]] == "inquisitor"
     dashboard = chart.named(objects, "ConfigMap", "iq-dashboard")
