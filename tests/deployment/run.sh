@@ -5,13 +5,15 @@ set -euo pipefail
 cd "$(dirname "$0")"
 target="${CARGO_TARGET_DIR:-../../target}"
 mkdir -p "$target"
-venv="$(cd "$target" && pwd)/deployment-venv"
+# The place and the note are those of `cargo xtask test`, which makes it for the tests that run the chart.
+venv="$(cd "$target" && pwd)/python/deployment"
 
-if ! cmp --silent requirements.txt "$venv/requirements.txt"; then
+if ! cmp --silent requirements.txt "$venv/installed.txt"; then
     rm -rf "$venv"
+    mkdir -p "$(dirname "$venv")"
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement requirements.txt
-    cp requirements.txt "$venv/requirements.txt"
+    cp requirements.txt "$venv/installed.txt"
 fi
 if ! command -v promtool >/dev/null; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

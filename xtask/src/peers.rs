@@ -26,6 +26,9 @@ pub(crate) const IPROUTE: Program = Program { name: "ip", package: "iproute2" };
 /// Cuts members of a cluster off from each other.
 pub(crate) const NFTABLES: Program = Program { name: "nft", package: "nftables" };
 
+/// Answers for names in the cluster that the chart is run in.
+pub(crate) const DNSMASQ: Program = Program { name: "dnsmasq", package: "dnsmasq-base" };
+
 /// Make sure that a program is there.
 ///
 /// # Errors

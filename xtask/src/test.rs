@@ -43,10 +43,12 @@ pub(crate) fn run_tests(repository: &Path, arguments: &Arguments) -> anyhow::Res
         part("licences and sources", || licences(repository))?;
     }
     part("programs of others", || {
-        for program in [&peers::PROMETHEUS, &peers::IPROUTE, &peers::NFTABLES] {
+        for program in [&peers::PROMETHEUS, &peers::IPROUTE, &peers::NFTABLES, &peers::DNSMASQ] {
             peers::debian(program)?;
         }
-        peers::python(repository, "schemathesis", "tests/api/requirements.txt").map(|_| ())
+        peers::python(repository, "schemathesis", "tests/api/requirements.txt")?;
+        // Helm's own code, which the tests that run the chart render it with.
+        peers::python(repository, "deployment", "tests/deployment/requirements.txt").map(|_| ())
     })?;
     part("components", || plugins::run(repository, &plugins::Arguments::default()))?;
     // The end-to-end tests run the binary, which a test build alone does not make.
