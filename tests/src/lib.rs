@@ -2,6 +2,7 @@
 //!
 //! The tests need what `cargo xtask plugins` and `cargo build -p inquisitor` make; where it is missing they fail and say so.
 
+pub mod chart;
 pub mod cluster;
 pub mod faults;
 pub mod http;
