@@ -140,6 +140,9 @@ fn count(cluster: &Cluster, members: usize) -> Count {
 /// Let the client submit while something happens.
 fn under_load(cluster: &mut Cluster, what: impl FnOnce(&mut Cluster)) {
     let before = noted(cluster, "acknowledged").len();
+    if cluster.has("load", "done") {
+        cluster.take("load", "done");
+    }
     cluster.share("load", "go", "");
     cluster
         .until("an inquiry of the client", || (noted(cluster, "acknowledged").len() > before).then_some(()));
