@@ -413,7 +413,7 @@ fn the_guides_values_grow_to_five_members_and_shrink_again() {
 
     // Down again, as the guide says: the pods go, the members are removed, then the settings change.
     part("from five to three", || {
-        cluster.scale_down("inquisitor", 3);
+        cluster.scale("inquisitor", 3);
         let removal = cluster.exec(&member(0), &["/bin/sh", "-c", &guides_removal()], 60 * SECOND).unwrap();
         assert!(removal.status.success(), "{}", String::from_utf8_lossy(&removal.stderr));
         assert_eq!(voters(&cluster), ["inquisitor-0", "inquisitor-1", "inquisitor-2"]);
@@ -421,6 +421,39 @@ fn the_guides_values_grow_to_five_members_and_shrink_again() {
     });
     assert_eq!(voters(&cluster), ["inquisitor-0", "inquisitor-1", "inquisitor-2"]);
     count(&cluster, 3).is_complete("after shrinking");
+}
+
+#[test]
+fn a_lost_cluster_is_restored_as_the_guide_says() {
+    if !entered("a_lost_cluster_is_restored_as_the_guide_says") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut cluster = Cluster::new(folder, Description::of(folder, "", &neighbours()));
+    part("the members form a cluster", || cluster.settle());
+    cluster.start(CLIENT);
+    cluster.until_available(CLIENT, 0);
+    under_load(&mut cluster, |_| ());
+    let before = count(&cluster, 3);
+    let backup =
+        cluster.exec(CLIENT, &["inquisitor", "backup", "create", "/load/monday.tar"], 60 * SECOND).unwrap();
+    assert!(backup.status.success(), "{}", String::from_utf8_lossy(&backup.stderr));
+
+    // Every disk is lost.
+    cluster.scale("inquisitor", 0);
+    (0..3).for_each(|number| cluster.delete_claim(&format!("data-inquisitor-{number}")));
+    let (code, output) = cluster.run_to_end("inquisitor-system/restore");
+    assert_eq!(code, 0, "{output}");
+    part("the first member leads alone", || cluster.scale("inquisitor", 1));
+    assert_eq!(voters(&cluster), ["inquisitor-0"]);
+    part("the others join", || cluster.scale("inquisitor", 3));
+    assert_eq!(voters(&cluster), ["inquisitor-0", "inquisitor-1", "inquisitor-2"]);
+    let after = count(&cluster, 3);
+    after.is_complete("after a restore");
+    assert_eq!(after.acknowledged, before.acknowledged);
+    let (code, output) = cluster.run_to_end(HELM_TEST);
+    assert_eq!(code, 0, "{output}");
 }
 
 /// The names of those who vote.

@@ -68,14 +68,14 @@ impl Cluster {
         self.settle();
     }
 
-    /// Change the number of a set's pods and nothing else, as `kubectl scale` does. Only fewer are described.
+    /// Change the number of a set's pods and nothing else, as `kubectl scale` does: at most to what was described.
     ///
     /// # Panics
     /// When there is no such set, or a pod does not stop.
-    pub fn scale_down(&mut self, set: &str, replicas: usize) {
+    pub fn scale(&mut self, set: &str, replicas: usize) {
         let found = self.description.sets.iter_mut().find(|it| it.name == set);
         let found = found.unwrap_or_else(|| panic!("there is no set {set}"));
-        found.pods.truncate(replicas);
+        found.pods = (0..replicas).map(|number| format!("{set}-{number}")).collect();
         self.settle();
     }
 
@@ -320,6 +320,15 @@ impl Cluster {
             .unwrap_or_else(|error| panic!("{claim}/{name}: {error}"));
     }
 
+    /// Take a claim away with all that is in it; a pod that asks for it again gets a new disk.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn delete_claim(&self, claim: &str) {
+        std::fs::remove_dir_all(self.node.claims().join(claim))
+            .unwrap_or_else(|error| panic!("the claim {claim}: {error}"));
+    }
+
     /// Whether a claim has a file.
     pub fn has(&self, claim: &str, name: &str) -> bool {
         self.node.claims().join(claim).join(name).exists()
@@ -347,7 +356,8 @@ impl Cluster {
     }
 
     fn namespace_of(&self, set: &Set) -> String {
-        let pod = self.description.pods.iter().find(|pod| set.pods.first() == Some(&pod.name));
+        let first = format!("{}-0", set.name);
+        let pod = self.description.pods.iter().find(|pod| pod.name == first);
         pod.map(|pod| pod.namespace.clone()).unwrap_or_default()
     }
 }
