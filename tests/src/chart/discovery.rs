@@ -109,7 +109,7 @@ pub fn by_monitor(monitor: &Value) -> String {
         let job = safe(spec["jobLabel"].as_str().unwrap_or_default());
         steps.push(copy(&format!("service_label_{job}"), "job"));
         steps.push(json!({ "target_label": "endpoint", "replacement": endpoint["port"] }));
-        for step in endpoint["relabelings"].as_array().into_iter().flatten() {
+        for step in endpoint.get("relabelings").and_then(Value::as_array).into_iter().flatten() {
             let step = object(step, &["sourceLabels", "targetLabel"]);
             steps.push(json!({ "source_labels": step["sourceLabels"], "target_label": step["targetLabel"] }));
         }
@@ -188,8 +188,10 @@ mod tests {
     #[test]
     #[should_panic(expected = "fields that are not translated")]
     fn a_monitor_that_says_more_is_not_half_translated() {
-        by_monitor(
-            &json!({ "metadata": {}, "spec": { "endpoints": [{ "port": "metrics", "honorLabels": true }] } }),
-        );
+        by_monitor(&json!({ "metadata": { "namespace": "n" }, "spec": {
+            "jobLabel": "app",
+            "selector": { "matchLabels": { "app": "inquisitor" } },
+            "endpoints": [{ "port": "metrics", "path": "/metrics", "honorLabels": true }],
+        } }));
     }
 }

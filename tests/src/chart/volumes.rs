@@ -93,7 +93,7 @@ fn disk(folder: &Path) {
 }
 
 fn shared(path: &Path, group: Option<u32>, mode: u32) {
-    done(chown(path, Some(0), group), path);
+    done(chown(path, None, group), path);
     done(std::fs::set_permissions(path, PermissionsExt::from_mode(mode)), path);
 }
 
