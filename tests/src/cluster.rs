@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::netns::Network;
 use crate::server::{API_KEY, PATIENCE, ended, get};
-use crate::{Ended, binary, inquisitor, plugin, settle};
+use crate::{Ended, binary, inquisitor, plugin, released, settle};
 
 /// What the members prove themselves with.
 const SECRET: &str = "the-secret-of-the-cluster-in-tests";
@@ -26,6 +26,10 @@ pub struct Cluster {
     network: Option<Network>,
     members: Vec<Member>,
     peers: String,
+    /// What members run where they have no network of their own.
+    program: fn() -> Command,
+    /// What they are started with beside the usual.
+    options: Vec<String>,
 }
 
 /// Where members keep what they have, and their logs.
@@ -47,14 +51,26 @@ impl Cluster {
     /// # Panics
     /// When they do not come up.
     pub fn start(size: usize) -> Self {
-        let mut cluster = Self::prepare(size);
-        for member in 0..size {
-            cluster.start_member(member);
+        Self::prepare(size).started()
+    }
+
+    /// The same of the release binary and with more options: for benchmarks.
+    ///
+    /// # Panics
+    /// When they were not built or do not come up.
+    pub fn release(size: usize, options: &[&str]) -> Self {
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        Self { binary: released, options, ..Self::prepare(size) }.started()
+    }
+
+    fn started(mut self) -> Self {
+        for member in 0..self.members.len() {
+            self.start_member(member);
         }
-        for member in 0..size {
-            cluster.until_ready(member);
+        for member in 0..self.members.len() {
+            self.until_ready(member);
         }
-        cluster
+        self
     }
 
     /// So many members, none of them started.
@@ -83,7 +99,8 @@ impl Cluster {
             .collect();
         let peers: Vec<String> =
             members.iter().map(|member| format!("{}={}", member.name, member.raft)).collect();
-        Self { folder, network: None, members, peers: peers.join(",") }
+        let (program, options) = (inquisitor as fn() -> Command, Vec::new());
+        Self { folder, network: None, members, peers: peers.join(","), program, options }
     }
 
     /// So many members at places of this network, which get the members' names (`host-0` and so on) and know each other by
@@ -111,6 +128,8 @@ impl Cluster {
             network: Some(network),
             members,
             peers: peers.join(","),
+            program: inquisitor,
+            options: Vec::new(),
         }
     }
 
@@ -134,7 +153,7 @@ impl Cluster {
                 settle(&mut command);
                 command
             }
-            None => inquisitor(),
+            None => (self.program)(),
         };
         let child = command
             .args(["serve", "--http-listen", &member.http, "--raft-listen", &member.raft])
@@ -143,6 +162,7 @@ impl Cluster {
             .arg(folder.join("data"))
             .arg("--plugin-dir")
             .arg(echo.parent().unwrap_or(Path::new(".")))
+            .args(&self.options)
             .env("API_KEY", API_KEY)
             .env("CLUSTER_SECRET", SECRET)
             .stdin(Stdio::null())

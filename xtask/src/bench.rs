@@ -32,10 +32,12 @@ enum Part {
     Substrate,
     /// The release binary under load over HTTP, against bare redb and bare axum; start and memory. Needs `wrk`.
     Server,
+    /// Three hosts beside three members of etcd: durable writes, linearizable reads, the leader's death. Needs `etcd`.
+    Etcd,
 }
 
 impl Part {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Runtime,
         Self::Manifest,
         Self::Findings,
@@ -43,6 +45,7 @@ impl Part {
         Self::Conductor,
         Self::Substrate,
         Self::Server,
+        Self::Etcd,
     ];
 
     /// The crate and its benchmark.
@@ -55,17 +58,24 @@ impl Part {
             Self::Conductor => ("inquisitor-conductor", "append"),
             Self::Substrate => ("inquisitor-substrate", "csv"),
             Self::Server => ("inquisitor-tests", "server"),
+            Self::Etcd => ("inquisitor-tests", "etcd"),
         }
     }
 }
 
 pub(crate) fn run_benches(repository: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let parts = if arguments.parts.is_empty() { Part::ALL.to_vec() } else { arguments.parts.clone() };
-    if parts.contains(&Part::Runtime) || parts.contains(&Part::Server) {
+    let needs_host = parts.contains(&Part::Server) || parts.contains(&Part::Etcd);
+    if parts.contains(&Part::Runtime) || needs_host {
         plugins::run(repository, &plugins::Arguments::default())?;
     }
     if parts.contains(&Part::Server) {
         peers::debian(&peers::WRK)?;
+    }
+    if parts.contains(&Part::Etcd) {
+        peers::debian(&peers::ETCD)?;
+    }
+    if needs_host {
         run(cargo(repository).args(["build", "--release", "--package", "inquisitor"]))?;
     }
     for part in parts {

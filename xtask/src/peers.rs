@@ -17,6 +17,9 @@ pub(crate) struct Program {
 /// Scrapes and checks metrics.
 pub(crate) const PROMETHEUS: Program = Program { name: "prometheus", package: "prometheus" };
 
+/// The key-value store that a cluster is measured beside.
+pub(crate) const ETCD: Program = Program { name: "etcd", package: "etcd-server" };
+
 /// Makes load.
 pub(crate) const WRK: Program = Program { name: "wrk", package: "wrk" };
 

@@ -99,8 +99,9 @@ impl Parts {
             .await
             .map_err(|error| ConductorError::Consensus(format!("cannot start: {error}")))?;
         let proposer = Proposer::start(raft.clone(), self.snapshot);
-        let rounds = Rounds::start(raft.clone());
-        node.start(Running { id, raft, proposer, rounds });
+        let rounds = Rounds::of_leader(raft.clone());
+        let asking = node.links.clone().map(|links| Rounds::of_follower(id, raft.clone(), links));
+        node.start(Running { id, raft, proposer, rounds, asking });
         Ok(())
     }
 }

@@ -184,6 +184,11 @@ impl Shared {
         })
     }
 
+    /// Whether the entries from this one on are in memory.
+    fn is_in_memory(&self, from: u64) -> bool {
+        self.recent().entries.first_key_value().is_some_and(|(first, _)| *first <= from)
+    }
+
     /// Entries in `from..to` with the sizes of their encodings.
     fn entries(&self, from: u64, to: u64) -> Result<Vec<(Entry, usize)>, ConductorError> {
         let mut in_memory = Vec::new();
@@ -310,15 +315,12 @@ impl RaftLogReader<TypeConfig> for LogReader {
         range: RB,
     ) -> Result<Vec<Entry>, StorageError> {
         let (from, to) = bounds(&range);
-        let shared = self.shared.clone();
-        let entries = blocking(move || shared.entries(from, to)).await.map_err(|error| read_error(&error))?;
+        let entries = self.read(from, to).await?;
         Ok(entries.into_iter().map(|(entry, _)| entry).collect())
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, StorageError> {
-        let shared = self.shared.clone();
-        let entries =
-            blocking(move || shared.entries(start, end)).await.map_err(|error| read_error(&error))?;
+        let entries = self.read(start, end).await?;
         let mut bytes = 0;
         let fitting = entries.into_iter().enumerate().take_while(|(position, (_, size))| {
             bytes += size;
@@ -328,22 +330,26 @@ impl RaftLogReader<TypeConfig> for LogReader {
     }
 }
 
+impl LogReader {
+    /// Entries with the sizes of their encodings. What was just appended, which is what is applied and sent to other members,
+    /// is in memory; only the rest is worth a thread that may block.
+    async fn read(&self, from: u64, to: u64) -> Result<Vec<(Entry, usize)>, StorageError> {
+        let entries = if self.shared.is_in_memory(from) {
+            self.shared.entries(from, to)
+        } else {
+            let shared = self.shared.clone();
+            blocking(move || shared.entries(from, to)).await
+        };
+        entries.map_err(|error| read_error(&error))
+    }
+}
+
 impl RaftLogReader<TypeConfig> for RaftLog {
     async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
         &mut self,
         range: RB,
     ) -> Result<Vec<Entry>, StorageError> {
-        let (from, to) = bounds(&range);
-        // This is the way that entries take to be applied; they were just appended and are in memory.
-        let in_memory = {
-            let recent = self.shared.recent();
-            recent.entries.first_key_value().is_some_and(|(first, _)| *first <= from)
-        };
-        if in_memory {
-            let entries = self.shared.entries(from, to).map_err(|error| read_error(&error))?;
-            return Ok(entries.into_iter().map(|(entry, _)| entry).collect());
-        }
-        LogReader { shared: self.shared.clone() }.try_get_log_entries(from..to).await
+        LogReader { shared: self.shared.clone() }.try_get_log_entries(range).await
     }
 }
 

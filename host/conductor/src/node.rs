@@ -52,7 +52,10 @@ pub(crate) struct Running {
     pub(crate) id: u64,
     pub(crate) raft: Raft,
     pub(crate) proposer: Proposer,
+    /// For reads where this member leads.
     pub(crate) rounds: Rounds,
+    /// For reads where another one does; none where this member is alone.
+    pub(crate) asking: Option<Rounds>,
 }
 
 /// A member.
@@ -197,11 +200,12 @@ impl Running {
 
     /// Who leads, as far as this member knows; it may be gone.
     pub(crate) fn leader(&self) -> Option<Target> {
-        let metrics = self.raft.server_metrics();
-        let metrics = metrics.borrow();
-        let id = metrics.current_leader?;
-        let member = metrics.membership_config.membership().get_node(&id)?.clone();
-        Some(Target { id, member })
+        leader_of(&self.raft)
+    }
+
+    /// Rounds of reads that ask the leader.
+    pub(crate) fn asking(&self) -> Result<&Rounds, String> {
+        self.asking.as_ref().ok_or_else(|| "this member is alone and does not lead".to_owned())
     }
 
     /// Waits until a leader is known.
@@ -236,6 +240,15 @@ impl Running {
         let mut applied = published.applied.subscribe();
         matches!(timeout_at(deadline, applied.wait_for(|applied| *applied >= index)).await, Ok(Ok(_)))
     }
+}
+
+/// Who leads, as far as this member knows; it may be gone.
+pub(crate) fn leader_of(raft: &Raft) -> Option<Target> {
+    let metrics = raft.server_metrics();
+    let metrics = metrics.borrow();
+    let id = metrics.current_leader?;
+    let member = metrics.membership_config.membership().get_node(&id)?.clone();
+    Some(Target { id, member })
 }
 
 /// A part of a duration that is drawn anew each time, so that members do not do the same at the same moment.

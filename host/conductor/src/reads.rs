@@ -1,9 +1,11 @@
 //! Reads that are as new as the question, on any member.
 //!
 //! A leader asks a majority whether it still leads; everything committed before the asking is then at or below the index
-//! that it answers. Those that come while a round is under way share the next one, so the number of rounds does not grow with
-//! the number of readers. Other members get the index from the leader. Whoever has the index waits until it is applied here.
+//! that it answers. Other members get the index from the leader. Whoever has the index waits until it is applied here.
+//! On every member, those that come while a round is under way share the next one, so that neither the number of rounds nor
+//! that of questions to the leader grows with the number of readers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use inquisitor_peer::Class;
@@ -12,9 +14,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::error::ConductorError;
-use crate::network::links::Question;
-use crate::network::wire::{self, ReadIndexReply};
-use crate::node::Node;
+use crate::network::links::{Links, Question};
+use crate::network::wire::{self, ReadIndexReply, Target};
+use crate::node::{Node, leader_of};
 use crate::raft::Raft;
 
 /// How long a read waits for a leader and a majority.
@@ -23,19 +25,32 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(25);
 /// Readers that wait for the next round; more wait until there is room.
 const MAX_WAITING: usize = 4096;
+/// Election timeouts within which a leader answers. Others wait for the round to end, so a leader that is cut off must not
+/// hold it up for as long as a reader has.
+const ANSWER_WITHIN: u32 = 2;
 
 type Answer = Result<Option<u64>, String>;
 
-/// Confirms leadership for many at once.
+/// Finds the index up to which a read must see what is applied, for many at once.
 pub(crate) struct Rounds {
     waiting: mpsc::Sender<oneshot::Sender<Answer>>,
 }
 
 impl Rounds {
+    /// Of a member that leads: a majority confirms it.
+    pub(crate) fn of_leader(raft: Raft) -> Self {
+        Self::start(Round::Confirm(raft))
+    }
+
+    /// Of a member that does not: the leader is asked.
+    pub(crate) fn of_follower(id: u64, raft: Raft, links: Arc<Links>) -> Self {
+        Self::start(Round::Ask { id, raft, links })
+    }
+
     /// Starts the task; it ends with the last handle.
-    pub(crate) fn start(raft: Raft) -> Self {
+    fn start(round: Round) -> Self {
         let (waiting, queue) = mpsc::channel(MAX_WAITING);
-        tokio::spawn(run(raft, queue));
+        tokio::spawn(run(round, queue));
         Self { waiting }
     }
 
@@ -56,17 +71,50 @@ impl Rounds {
     }
 }
 
-async fn run(raft: Raft, mut queue: mpsc::Receiver<oneshot::Sender<Answer>>) {
+async fn run(round: Round, mut queue: mpsc::Receiver<oneshot::Sender<Answer>>) {
     let mut readers = Vec::new();
     while queue.recv_many(&mut readers, MAX_WAITING).await > 0 {
-        let answer = match raft.get_read_log_id().await {
-            Ok((index, _)) => Ok(index.index()),
-            Err(error) => Err(error.to_string()),
-        };
+        let answer = round.index().await;
         for reader in readers.drain(..) {
             // One that has gone needs no answer.
             let _ = reader.send(answer.clone());
         }
+    }
+}
+
+/// How a round finds its index.
+enum Round {
+    Confirm(Raft),
+    Ask { id: u64, raft: Raft, links: Arc<Links> },
+}
+
+impl Round {
+    async fn index(&self) -> Answer {
+        match self {
+            Self::Confirm(raft) => match raft.get_read_log_id().await {
+                Ok((index, _)) => Ok(index.index()),
+                Err(error) => Err(error.to_string()),
+            },
+            Self::Ask { id, raft, links } => match leader_of(raft) {
+                Some(leader) if leader.id != *id => ask(*id, raft, links, &leader).await,
+                _ => Err("the leader has changed".to_owned()),
+            },
+        }
+    }
+}
+
+/// Asks the leader, for as long as it is thought to be one.
+async fn ask(id: u64, raft: &Raft, links: &Links, leader: &Target) -> Answer {
+    let question = Question::new(wire::READ_INDEX, &(), ANSWER_WITHIN * links.config.election_timeout);
+    let mut metrics = raft.server_metrics();
+    let changed = metrics.wait_for(|metrics| metrics.current_leader != Some(leader.id));
+    tokio::select! {
+        answer = links.ask(id, leader, Class::Request, &question) => match answer {
+            Ok(ReadIndexReply::Index(index)) => Ok(index),
+            Ok(ReadIndexReply::NotNow(problem)) => Err(problem),
+            Err(error) => Err(error.to_string()),
+        },
+        _ = changed => Err("the leader has changed".to_owned()),
     }
 }
 
@@ -81,16 +129,8 @@ impl Node {
         let mut problem = "there is no leader".to_owned();
         while let Some(leader) = running.leader_by(deadline).await {
             let asked = async {
-                if leader.id == running.id {
-                    return running.rounds.index().await;
-                }
-                let links = self.links().map_err(|error| error.to_string())?;
-                let question = Question::new(wire::READ_INDEX, &(), deadline - Instant::now());
-                match links.ask(running.id, &leader, Class::Request, &question).await {
-                    Ok(ReadIndexReply::Index(index)) => Ok(index),
-                    Ok(ReadIndexReply::NotNow(problem)) => Err(problem),
-                    Err(error) => Err(error.to_string()),
-                }
+                let rounds = if leader.id == running.id { &running.rounds } else { running.asking()? };
+                rounds.index().await
             };
             match timeout_at(deadline, asked).await {
                 Ok(Ok(index)) if running.applied_by(&self.published, index, deadline).await => return Ok(()),
