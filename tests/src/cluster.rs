@@ -59,8 +59,10 @@ impl Cluster {
     /// # Panics
     /// When they were not built or do not come up.
     pub fn release(size: usize, options: &[&str]) -> Self {
-        let options = options.iter().map(|option| (*option).to_owned()).collect();
-        Self { binary: released, options, ..Self::prepare(size) }.started()
+        let mut cluster = Self::prepare(size);
+        cluster.program = released;
+        cluster.options = options.iter().map(|option| (*option).to_owned()).collect();
+        cluster.started()
     }
 
     fn started(mut self) -> Self {

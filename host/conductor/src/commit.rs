@@ -93,7 +93,14 @@ impl Node {
         let links = self.links().map_err(|error| Failure::Never(error.into()))?;
         let left = deadline.saturating_duration_since(Instant::now());
         let question = Question { path: wire::PROPOSE, message: &(), payload: command, deadline: left };
-        let reply = links.ask(running.id, leader, Class::Request, &question).await;
+        let mut metrics = running.raft.server_metrics();
+        let reply = tokio::select! {
+            reply = links.ask(running.id, leader, Class::Request, &question) => reply,
+            // The old leader may be gone without a word.
+            _ = metrics.wait_for(|metrics| metrics.current_leader.is_some_and(|id| id != leader.id)) => {
+                return Err(Failure::Again("the leader has changed".to_owned()));
+            }
+        };
         match reply {
             Ok(ProposeReply::Committed { index, applied }) => match serde_json::from_slice(&applied) {
                 Ok(applied) => Ok(Committed { index, applied }),

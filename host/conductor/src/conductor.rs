@@ -94,14 +94,18 @@ impl Parts {
     /// Starts Raft under the id that the disk acts under.
     async fn start(self, node: &Node) -> Result<(), ConductorError> {
         let id = node.identity().node_id;
-        let network = Network { id, links: node.links.clone() };
+        if node.links.is_some() {
+            self.log_store.act_as(id);
+        }
+        let log = self.log_store.shared();
+        let network = Network { id, links: node.links.clone(), log: log.clone() };
         let raft = Raft::new(id, self.config, network, self.log_store, self.machine)
             .await
             .map_err(|error| ConductorError::Consensus(format!("cannot start: {error}")))?;
         let proposer = Proposer::start(raft.clone(), self.snapshot);
         let rounds = Rounds::of_leader(raft.clone());
         let asking = node.links.clone().map(|links| Rounds::of_follower(id, raft.clone(), links));
-        node.start(Running { id, raft, proposer, rounds, asking });
+        node.start(Running { id, raft, proposer, rounds, asking }, log);
         Ok(())
     }
 }

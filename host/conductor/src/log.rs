@@ -4,8 +4,16 @@
 //! and purging can neither overtake each other nor block the async runtime, and what has piled up while one transaction was
 //! being synced shares the next. Entries can be read from the moment they are handed in: those not on disk yet, and some
 //! of the latest that are, are kept in memory, which also spares applying the way through the file.
+//!
+//! # A leader's own disk
+//! openraft waits for the disk before it sends entries to others, which makes a write take two disks' time. Where every
+//! majority needs another member, what a leader appends counts as appended at once, so that it is written and sent at the same
+//! time; and no other member's acknowledgement is told to openraft before the entries are on this disk too
+//! ([`Shared::durable`], in `network`). So what is committed is on a majority of disks, this one among them, as before.
+//! A leader that crashes may so lose entries that others have under its term. It must never make others under that term:
+//! [`RaftLog::act_as`] sees to it that it does not lead on by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
@@ -13,15 +21,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
-use openraft::{OptionalSend, RaftLogReader, StorageIOError};
+use openraft::{EntryPayload, OptionalSend, RaftLogReader, ServerState, StorageIOError};
 use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableError};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::compact;
 use crate::database::{Commit, Store};
 use crate::error::{ConductorError, any, chain};
 use crate::log_writer::{Op, Writer};
-use crate::raft::{Entry, LogId, StorageError, TypeConfig, Vote};
+use crate::raft::{
+    Entry, LogId, Membership, ServerMetrics, StorageError, StoredMembership, TypeConfig, Vote, is_majority,
+};
 use crate::record::{decode, encode};
 use crate::state::blocking;
 
@@ -60,6 +70,8 @@ pub(crate) struct LogReader {
 pub(crate) struct Shared {
     pub(crate) store: Store,
     recent: Mutex<Recent>,
+    /// The first index that is not on disk; or why nothing more will be.
+    durable: watch::Sender<Result<u64, String>>,
     writer: Writer,
     /// Bytes of the file that were in use after the last purge; none before the first.
     used: AtomicU64,
@@ -77,6 +89,19 @@ struct Recent {
     purged: Option<LogId>,
     vote: Option<Vote>,
     committed: Option<LogId>,
+    /// The id that this member acts under in a cluster; none where it is alone.
+    id: Option<u64>,
+    /// The membership under which this member leads, as far as that is known.
+    leads: Option<Leads>,
+}
+
+/// What decides when a leader's own append counts.
+#[derive(Clone, Copy)]
+struct Leads {
+    /// Index of the membership.
+    membership: Option<u64>,
+    /// Whether every majority has another member than this one.
+    needs_others: bool,
 }
 
 impl Recent {
@@ -114,6 +139,26 @@ impl Recent {
         })
     }
 
+    /// Notes a membership that is in force from this index on, unless a later one is known.
+    fn learn(&mut self, index: Option<u64>, membership: &Membership) {
+        let Some(id) = self.id else { return };
+        if self.leads.is_none_or(|leads| leads.membership <= index) {
+            let needs_others = !is_majority(membership, &BTreeSet::from([id]));
+            self.leads = Some(Leads { membership: index, needs_others });
+        }
+    }
+
+    /// Whether entries count as appended before they are on disk: this member leads, made them itself in this term, and they
+    /// are not committed before another member has them.
+    fn counts_at_once(&self, entry: &Entry) -> bool {
+        let (Some(id), Some(vote)) = (self.id, &self.vote) else { return false };
+        let made_by = entry.log_id.leader_id;
+        let is_own = vote.is_committed()
+            && vote.leader_id.node_id == id
+            && (made_by.term, made_by.node_id) == (vote.leader_id.term, id);
+        is_own && self.leads.is_some_and(|leads| leads.needs_others)
+    }
+
     /// Forgets what is on disk and over the bound.
     fn trim(&mut self) {
         while self.entries.len() > RECENT_ENTRIES || self.bytes > RECENT_BYTES {
@@ -143,6 +188,44 @@ impl Shared {
         let mut recent = self.recent();
         recent.flushed_next = recent.flushed_next.max(next);
         recent.trim();
+        self.tell(&recent);
+    }
+
+    /// Called by the writer thread when something cannot be written.
+    pub(crate) fn failed(&self, problem: String) {
+        let _before = self.durable.send_replace(Err(problem));
+    }
+
+    /// Says how far the disk is to those that wait.
+    fn tell(&self, recent: &Recent) {
+        self.durable.send_if_modified(|there| match there {
+            Ok(there) => std::mem::replace(there, recent.flushed_next) != recent.flushed_next,
+            Err(_) => false,
+        });
+    }
+
+    /// Waits until the entry with this index is on disk.
+    pub(crate) async fn durable(&self, index: u64) -> Result<(), String> {
+        let mut durable = self.durable.subscribe();
+        let there = durable.wait_for(|there| there.as_ref().map_or(true, |next| *next > index)).await;
+        there.map_err(|_| "the log is closed".to_owned())?.clone().map(drop)
+    }
+
+    /// What keeps the file from being written.
+    fn check(&self) -> Result<(), ConductorError> {
+        match &*self.durable.borrow() {
+            Ok(_) => Ok(()),
+            Err(problem) => Err(ConductorError::Consensus(problem.clone())),
+        }
+    }
+
+    /// Notes under which membership this member leads, if it does.
+    pub(crate) fn observe(&self, metrics: &ServerMetrics) {
+        let mut recent = self.recent();
+        if metrics.state == ServerState::Leader && recent.vote == Some(metrics.vote) {
+            let stored: &StoredMembership = &metrics.membership_config;
+            recent.learn(stored.log_id().map(|id| id.index), stored.membership());
+        }
     }
 
     /// Called by the writer thread after a purge.
@@ -228,6 +311,7 @@ impl RaftLog {
         };
         let shared = Arc::new_cyclic(|weak| Shared {
             store,
+            durable: watch::Sender::new(Ok(recent.flushed_next)),
             recent: Mutex::new(recent),
             writer: Writer::start(weak.clone()),
             used: AtomicU64::new(0),
@@ -257,6 +341,18 @@ impl RaftLog {
     pub(crate) fn is_new(&self) -> bool {
         let recent = self.shared.recent();
         recent.last.is_none() && recent.vote.is_none()
+    }
+
+    /// This member takes part in a cluster, under this id. If it led when it stopped it does not lead on, as openraft would
+    /// have it: others may have entries of its term that its own disk does not, and it would give their places to others.
+    pub(crate) fn act_as(&self, id: u64) {
+        let mut recent = self.shared.recent();
+        recent.id = Some(id);
+        if let Some(vote) = &mut recent.vote
+            && vote.leader_id.node_id == id
+        {
+            vote.committed = false;
+        }
     }
 
     pub(crate) fn shared(&self) -> Arc<Shared> {
@@ -334,6 +430,8 @@ impl LogReader {
     /// Entries with the sizes of their encodings. What was just appended, which is what is applied and sent to other members,
     /// is in memory; only the rest is worth a thread that may block.
     async fn read(&self, from: u64, to: u64) -> Result<Vec<(Entry, usize)>, StorageError> {
+        // What cannot be written must not be sent either; openraft stops when it hears so.
+        self.shared.check().map_err(|error| read_error(&error))?;
         let entries = if self.shared.is_in_memory(from) {
             self.shared.entries(from, to)
         } else {
@@ -369,7 +467,11 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
         let failed = |error| StorageError::from(StorageIOError::write_vote(any(&error)));
         let value = encode(vote).map_err(failed)?;
         self.durable(|done| Op::Fact { name: VOTE, value, done: Some(done) }).await.map_err(failed)?;
-        self.shared.recent().vote = Some(*vote);
+        let mut recent = self.shared.recent();
+        if recent.vote != Some(*vote) {
+            recent.leads = None;
+        }
+        recent.vote = Some(*vote);
         Ok(())
     }
 
@@ -399,10 +501,16 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
+        self.shared.check().map_err(|error| write_error(&error))?;
         let mut rows = Vec::new();
+        let mut at_once = true;
         {
             let mut recent = self.shared.recent();
             for entry in entries {
+                if let EntryPayload::Membership(membership) = &entry.payload {
+                    recent.learn(Some(entry.log_id.index), membership);
+                }
+                at_once &= recent.counts_at_once(&entry);
                 let bytes = encode(&entry).map_err(|error| write_error(&error))?;
                 let index = entry.log_id.index;
                 recent.remove(index);
@@ -412,7 +520,12 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
                 rows.push((index, bytes));
             }
         }
-        self.shared.writer.send(Op::Append { rows, done: callback }).map_err(|error| write_error(&error))
+        let (done, now) = if at_once { (None, Some(callback)) } else { (Some(callback), None) };
+        self.shared.writer.send(Op::Append { rows, done }).map_err(|error| write_error(&error))?;
+        if let Some(callback) = now {
+            callback.log_io_completed(Ok(()));
+        }
+        Ok(())
     }
 
     async fn truncate(&mut self, log_id: LogId) -> Result<(), StorageError> {
@@ -437,7 +550,12 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
         }
         self.durable(|done| Op::Truncate { from: log_id.index, done })
             .await
-            .map_err(|error| write_error(&error))
+            .map_err(|error| write_error(&error))?;
+        // Appends that were under way may have been told meanwhile.
+        let mut recent = self.shared.recent();
+        recent.flushed_next = recent.flushed_next.min(log_id.index);
+        self.shared.tell(&recent);
+        Ok(())
     }
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), StorageError> {
@@ -450,6 +568,7 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
             recent.purged = recent.purged.max(Some(log_id));
             recent.last = recent.last.max(Some(log_id));
             recent.flushed_next = recent.flushed_next.max(log_id.index + 1);
+            self.shared.tell(&recent);
         }
         let value = encode(&log_id).map_err(|error| write_error(&error))?;
         self.durable(|done| Op::Purge { upto: log_id.index, value, done })

@@ -20,8 +20,8 @@ type Done = oneshot::Sender<Result<(), String>>;
 
 /// Something to write.
 pub(crate) enum Op {
-    /// Entries by index, encoded.
-    Append { rows: Vec<(u64, Vec<u8>)>, done: LogFlushed<TypeConfig> },
+    /// Entries by index, encoded. Without `done` openraft goes on meanwhile; who waits for the disk does so by the index.
+    Append { rows: Vec<(u64, Vec<u8>)>, done: Option<LogFlushed<TypeConfig>> },
     /// A named value. Without `done` nobody waits, and it need not cause a transaction of its own.
     Fact { name: &'static str, value: Vec<u8>, done: Option<Done> },
     /// Remove entries from an index on.
@@ -101,6 +101,7 @@ fn write(shared: &Shared, ops: Vec<Op>) {
     let result = transaction(shared, &ops);
     if let Err(error) = &result {
         tracing::error!(error = chain(error), "the log cannot be written; this member stops");
+        shared.failed(chain(error));
     }
     let has_purged = result.is_ok() && ops.iter().any(|op| matches!(op, Op::Purge { .. }));
     for op in ops {
@@ -113,7 +114,9 @@ fn write(shared: &Shared, ops: Vec<Op>) {
                 if let (Ok(()), Some((last, _))) = (&answer, rows.last()) {
                     shared.flushed(last + 1);
                 }
-                done.log_io_completed(answer.map_err(std::io::Error::other));
+                if let Some(done) = done {
+                    done.log_io_completed(answer.map_err(std::io::Error::other));
+                }
             }
             Op::Fact { done: Some(done), .. } | Op::Truncate { done, .. } | Op::Purge { done, .. } => {
                 // Whoever asked may have gone.

@@ -12,6 +12,7 @@ use crate::database::Store;
 use crate::error::ConductorError;
 use crate::fetch::Transfers;
 use crate::identity::Identity;
+use crate::log::Shared;
 use crate::network::links::Links;
 use crate::network::wire::Target;
 use crate::propose::Proposer;
@@ -112,11 +113,15 @@ impl Node {
     }
 
     /// Raft has started. Once only.
-    pub(crate) fn start(&self, running: Running) {
+    pub(crate) fn start(&self, running: Running, log: Arc<Shared>) {
         let (leads, mut metrics) = (self.leads.clone(), running.raft.server_metrics());
         tokio::spawn(async move {
             loop {
-                let state = metrics.borrow_and_update().state;
+                let state = {
+                    let metrics = metrics.borrow_and_update();
+                    log.observe(&metrics);
+                    metrics.state
+                };
                 leads.send_if_modified(|there| {
                     let now = state == ServerState::Leader;
                     std::mem::replace(there, now) != now

@@ -52,6 +52,7 @@ pub(crate) type SnapshotMeta = openraft::SnapshotMeta<u64, Member>;
 pub(crate) type Snapshot = openraft::Snapshot<TypeConfig>;
 pub(crate) type Raft = openraft::Raft<TypeConfig>;
 pub(crate) type Metrics = openraft::RaftMetrics<u64, Member>;
+pub(crate) type ServerMetrics = openraft::metrics::RaftServerMetrics<u64, Member>;
 pub(crate) type Membership = openraft::Membership<u64, Member>;
 
 /// Whether these members are a majority of the voters; in joint consensus, of the old ones and of the new ones.

@@ -27,6 +27,7 @@ use openraft::raft::{
 use openraft::{RPCTypes, RaftNetwork, RaftNetworkFactory};
 use tokio::task::JoinHandle;
 
+use crate::log::Shared;
 use crate::network::links::{AskError, Links, Question};
 use crate::network::wire::{SnapshotPiece, SnapshotReply, Target};
 use crate::raft::{LogId, Member, TypeConfig, Vote};
@@ -45,6 +46,7 @@ type RpcError<E = openraft::error::Infallible> = RPCError<u64, Member, RaftError
 pub(crate) struct Network {
     pub(crate) id: u64,
     pub(crate) links: Option<Arc<Links>>,
+    pub(crate) log: Arc<Shared>,
 }
 
 /// The connection to one peer.
@@ -52,6 +54,8 @@ pub(crate) struct Peer {
     from: u64,
     to: Target,
     links: Option<Arc<Links>>,
+    /// This member's own log.
+    log: Arc<Shared>,
     transfer: Option<Transfer>,
 }
 
@@ -75,12 +79,16 @@ impl Drop for Transfer {
 #[error("this member is alone: it was started without a list of members")]
 struct Alone;
 
+#[derive(Debug, thiserror::Error)]
+#[error("the entries are not on this member's own disk: {0}")]
+struct NotDurable(String);
+
 impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Peer;
 
     async fn new_client(&mut self, target: u64, node: &Member) -> Peer {
         let to = Target { id: target, member: node.clone() };
-        Peer { from: self.id, to, links: self.links.clone(), transfer: None }
+        Peer { from: self.id, to, links: self.links.clone(), log: self.log.clone(), transfer: None }
     }
 }
 
@@ -149,6 +157,7 @@ impl RaftNetwork<TypeConfig> for Peer {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<u64>, RpcError> {
+        let last = rpc.entries.last().map(|entry| entry.log_id).or(rpc.prev_log_id);
         let size: usize = rpc
             .entries
             .iter()
@@ -157,12 +166,24 @@ impl RaftNetwork<TypeConfig> for Peer {
                 openraft::EntryPayload::Blank | openraft::EntryPayload::Membership(_) => 0,
             })
             .sum();
-        if size >= LARGE_APPEND_BYTES {
-            return self.append_large(rpc, option.hard_ttl()).await;
+        let answer = if size >= LARGE_APPEND_BYTES {
+            self.append_large(rpc, option.hard_ttl()).await?
+        } else {
+            let question = Question::new(wire::APPEND, &rpc, option.hard_ttl());
+            let answer = self.links()?.ask(self.from, &self.to, Class::Consensus, &question).await;
+            answer.map_err(|error| failure(&error))?
+        };
+        let acknowledged = match &answer {
+            AppendEntriesResponse::Success => last,
+            AppendEntriesResponse::PartialSuccess(upto) => *upto,
+            AppendEntriesResponse::Conflict | AppendEntriesResponse::HigherVote(_) => None,
+        };
+        if let Some(upto) = acknowledged {
+            // openraft takes this member's own copy for granted.
+            let durable = self.log.durable(upto.index).await;
+            durable.map_err(|problem| NetworkError::new(&NotDurable(problem)))?;
         }
-        let question = Question::new(wire::APPEND, &rpc, option.hard_ttl());
-        let answer = self.links()?.ask(self.from, &self.to, Class::Consensus, &question).await;
-        answer.map_err(|error| failure(&error))
+        Ok(answer)
     }
 
     async fn install_snapshot(
