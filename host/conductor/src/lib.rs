@@ -16,7 +16,7 @@
 //! - `read`, `list`: one inquiry, the ledger, and lists; `registry`: tenants, keys and plugins in memory.
 //! - `blobs`, `sweep`: what is too large for the log, and which of it nothing names any more.
 //! - `backup`: the state with its blobs in one file: made, verified, restored.
-//! - `log`, `log_writer`: the Raft log; `compact`: giving free space back.
+//! - `log`, `log_writer`: the Raft log; `leading`: when a leader's own append counts; `compact`: giving free space back.
 //!
 //! The cluster:
 //! - `conductor`: opening, shutting down, and the journal; `config`, `peers`: how it is set up; `node`: what the parts share.
@@ -53,8 +53,11 @@ mod fetch;
 mod forming;
 mod identity;
 mod keys;
+mod leading;
 mod list;
 mod log;
+#[cfg(test)]
+mod log_tests;
 mod log_writer;
 mod logged;
 mod members;

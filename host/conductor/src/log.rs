@@ -4,16 +4,9 @@
 //! and purging can neither overtake each other nor block the async runtime, and what has piled up while one transaction was
 //! being synced shares the next. Entries can be read from the moment they are handed in: those not on disk yet, and some
 //! of the latest that are, are kept in memory, which also spares applying the way through the file.
-//!
-//! # A leader's own disk
-//! openraft waits for the disk before it sends entries to others, which makes a write take two disks' time. Where every
-//! majority needs another member, what a leader appends counts as appended at once, so that it is written and sent at the same
-//! time; and no other member's acknowledgement is told to openraft before the entries are on this disk too
-//! ([`Shared::durable`], in `network`). So what is committed is on a majority of disks, this one among them, as before.
-//! A leader that crashes may so lose entries that others have under its term. It must never make others under that term:
-//! [`RaftLog::act_as`] sees to it that it does not lead on by itself.
+//! What a leader of others appends is not waited for ([`crate::leading`]); who waits for the disk does so by the index.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
@@ -28,10 +21,9 @@ use tokio::sync::{oneshot, watch};
 use crate::compact;
 use crate::database::{Commit, Store};
 use crate::error::{ConductorError, any, chain};
+use crate::leading::Leading;
 use crate::log_writer::{Op, Writer};
-use crate::raft::{
-    Entry, LogId, Membership, ServerMetrics, StorageError, StoredMembership, TypeConfig, Vote, is_majority,
-};
+use crate::raft::{Entry, LogId, ServerMetrics, StorageError, TypeConfig, Vote};
 use crate::record::{decode, encode};
 use crate::state::blocking;
 
@@ -89,19 +81,7 @@ struct Recent {
     purged: Option<LogId>,
     vote: Option<Vote>,
     committed: Option<LogId>,
-    /// The id that this member acts under in a cluster; none where it is alone.
-    id: Option<u64>,
-    /// The membership under which this member leads, as far as that is known.
-    leads: Option<Leads>,
-}
-
-/// What decides when a leader's own append counts.
-#[derive(Clone, Copy)]
-struct Leads {
-    /// Index of the membership.
-    membership: Option<u64>,
-    /// Whether every majority has another member than this one.
-    needs_others: bool,
+    leading: Leading,
 }
 
 impl Recent {
@@ -137,26 +117,6 @@ impl Recent {
                 ..Self::default()
             }))
         })
-    }
-
-    /// Notes a membership that is in force from this index on, unless a later one is known.
-    fn learn(&mut self, index: Option<u64>, membership: &Membership) {
-        let Some(id) = self.id else { return };
-        if self.leads.is_none_or(|leads| leads.membership <= index) {
-            let needs_others = !is_majority(membership, &BTreeSet::from([id]));
-            self.leads = Some(Leads { membership: index, needs_others });
-        }
-    }
-
-    /// Whether entries count as appended before they are on disk: this member leads, made them itself in this term, and they
-    /// are not committed before another member has them.
-    fn counts_at_once(&self, entry: &Entry) -> bool {
-        let (Some(id), Some(vote)) = (self.id, &self.vote) else { return false };
-        let made_by = entry.log_id.leader_id;
-        let is_own = vote.is_committed()
-            && vote.leader_id.node_id == id
-            && (made_by.term, made_by.node_id) == (vote.leader_id.term, id);
-        is_own && self.leads.is_some_and(|leads| leads.needs_others)
     }
 
     /// Forgets what is on disk and over the bound.
@@ -223,8 +183,8 @@ impl Shared {
     pub(crate) fn observe(&self, metrics: &ServerMetrics) {
         let mut recent = self.recent();
         if metrics.state == ServerState::Leader && recent.vote == Some(metrics.vote) {
-            let stored: &StoredMembership = &metrics.membership_config;
-            recent.learn(stored.log_id().map(|id| id.index), stored.membership());
+            let stored = &metrics.membership_config;
+            recent.leading.learn(stored.log_id().map(|id| id.index), stored.membership());
         }
     }
 
@@ -347,7 +307,7 @@ impl RaftLog {
     /// have it: others may have entries of its term that its own disk does not, and it would give their places to others.
     pub(crate) fn act_as(&self, id: u64) {
         let mut recent = self.shared.recent();
-        recent.id = Some(id);
+        recent.leading.act_as(id);
         if let Some(vote) = &mut recent.vote
             && vote.leader_id.node_id == id
         {
@@ -469,7 +429,7 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
         self.durable(|done| Op::Fact { name: VOTE, value, done: Some(done) }).await.map_err(failed)?;
         let mut recent = self.shared.recent();
         if recent.vote != Some(*vote) {
-            recent.leads = None;
+            recent.leading.voted();
         }
         recent.vote = Some(*vote);
         Ok(())
@@ -508,9 +468,9 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
             let mut recent = self.shared.recent();
             for entry in entries {
                 if let EntryPayload::Membership(membership) = &entry.payload {
-                    recent.learn(Some(entry.log_id.index), membership);
+                    recent.leading.learn(Some(entry.log_id.index), membership);
                 }
-                at_once &= recent.counts_at_once(&entry);
+                at_once &= recent.leading.counts_at_once(recent.vote.as_ref(), &entry.log_id);
                 let bytes = encode(&entry).map_err(|error| write_error(&error))?;
                 let index = entry.log_id.index;
                 recent.remove(index);

@@ -9,7 +9,6 @@ use crate::{Members, PAYLOAD_BYTES};
 
 /// One step that takes a minute: with `--max-running 1` nearly nothing runs beside the submits.
 const MANIFEST: &str = r#"version: "1.0.0"
-id: load
 name: One step
 metadata: { author: bench }
 protocol: { type: sequential, phases: [execution] }
@@ -22,10 +21,10 @@ pub(crate) struct Ours {
     read: String,
 }
 
-/// A manifest of the payload's size, with a comment that may make it one of its own.
-fn manifest(comment: &str) -> String {
-    let padding = PAYLOAD_BYTES - MANIFEST.len() - comment.len() - "#\n".len();
-    format!("{MANIFEST}#{comment}{}\n", "x".repeat(padding))
+/// A manifest of the payload's size. Those that run beside each other are one text or have different ids.
+fn manifest(id: &str) -> String {
+    let padding = PAYLOAD_BYTES - MANIFEST.len() - id.len() - "id: \n#\n".len();
+    format!("id: {id}\n{MANIFEST}#{}\n", "x".repeat(padding))
 }
 
 fn key() -> String {
@@ -43,7 +42,7 @@ impl Ours {
     pub(crate) async fn start() -> Self {
         let cluster = Cluster::release(3, &["--max-running", "1"]);
         let mut connection = Connection::new(cluster.address(0));
-        let answer = connection.exchange(&submit(&manifest(""), usize::MAX, 0)).await.unwrap();
+        let answer = connection.exchange(&submit(&manifest("load"), usize::MAX, 0)).await.unwrap();
         let inquiry: Value = serde_json::from_slice(answer).unwrap();
         let read = inquiry["id"].as_str().unwrap().to_owned();
         Self { cluster, read }
@@ -51,7 +50,7 @@ impl Ours {
 
     /// Submissions of one manifest, each under an idempotency key of its own.
     pub(crate) fn submits(&self, members: &[usize], load: usize) -> Vec<HttpClient> {
-        let body = manifest("");
+        let body = manifest("load");
         self.clients(members, move |client, number| submit(&body, load * 1000 + client, number))
     }
 
@@ -59,7 +58,7 @@ impl Ours {
     pub(crate) fn distinct_submits(&self, members: &[usize], load: usize) -> Vec<HttpClient> {
         self.clients(members, move |client, number| {
             let client = load * 1000 + client;
-            submit(&manifest(&format!(" {client} {number} ")), client, number)
+            submit(&manifest(&format!("load-{client}-{number}")), client, number)
         })
     }
 
@@ -104,7 +103,7 @@ impl Members for Ours {
     }
 
     fn write_to(&self, member: usize, number: u64) -> (Connection, Vec<u8>) {
-        let request = submit(&manifest(""), usize::MAX, number);
+        let request = submit(&manifest("load"), usize::MAX, number);
         (Connection::new(self.cluster.address(member)), request)
     }
 }
