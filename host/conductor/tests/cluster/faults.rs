@@ -210,3 +210,26 @@ async fn a_command_larger_than_a_heartbeat_carries_is_replicated() {
     done(member, submit("large", &manifest, large)).await;
     cluster.agree().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_that_were_all_killed_elect_anew_and_have_what_was_acknowledged() {
+    let mut cluster = Cluster::three().await;
+    let leader = cluster.leader().await;
+    cluster.submit(&leader, "before").await;
+    let term = cluster.status(&leader).await.term;
+    for name in THREE {
+        cluster.kill(name);
+    }
+    for name in THREE {
+        cluster.start(name).await;
+    }
+    cluster.formed().await;
+    // Others may have more of the old term than its leader has on disk, so that it must not go on in it.
+    let leader = cluster.leader().await;
+    assert!(cluster.status(&leader).await.term > term);
+    cluster.submit(&leader, "after").await;
+    cluster.agree().await;
+    for name in THREE {
+        assert!(cluster.has(name, "before").await && cluster.has(name, "after").await, "{name}");
+    }
+}
