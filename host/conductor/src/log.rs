@@ -167,7 +167,7 @@ impl Shared {
     /// Waits until the entry with this index is on disk.
     pub(crate) async fn durable(&self, index: u64) -> Result<(), String> {
         let mut durable = self.durable.subscribe();
-        let there = durable.wait_for(|there| there.as_ref().map_or(true, |next| *next > index)).await;
+        let there = durable.wait_for(|there| !matches!(there, Ok(next) if *next <= index)).await;
         there.map_err(|_| "the log is closed".to_owned())?.clone().map(drop)
     }
 

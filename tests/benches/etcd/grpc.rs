@@ -3,7 +3,7 @@
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use h2::client::SendRequest;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, HeaderValue, Request};
 use prost::Message;
 use tokio::net::TcpStream;
 
@@ -84,7 +84,7 @@ impl GrpcClient {
 }
 
 fn status(trailers: &HeaderMap) -> Result<(), String> {
-    match trailers.get("grpc-status").map(|status| status.as_bytes()) {
+    match trailers.get("grpc-status").map(HeaderValue::as_bytes) {
         Some(b"0") => Ok(()),
         status => Err(format!("gRPC status {status:?}: {:?}", trailers.get("grpc-message"))),
     }
@@ -94,7 +94,7 @@ impl Client for GrpcClient {
     async fn ask(&mut self, number: u64) -> Result<(), String> {
         match self.call.clone() {
             Call::Puts(value) => {
-                let key = super::etcd::key(self.client, number).into();
+                let key = crate::etcd::key(self.client, number).into();
                 self.exchange("/etcdserverpb.KV/Put", &Put { key, value }).await
             }
             Call::Range(range) => self.exchange("/etcdserverpb.KV/Range", &range).await,
