@@ -5,9 +5,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::diagnostic::nearest;
+use crate::parameters_schema::ParametersSchema;
 use crate::problem::ParameterProblem;
 use crate::spec::Manifest;
 
@@ -23,9 +23,9 @@ pub struct PluginInfo {
     /// Other names that manifests may use; the name of another plugin takes precedence.
     pub aliases: Vec<String>,
     /// JSON Schema of the session's parameters.
-    pub parameters_schema: Value,
+    pub parameters_schema: ParametersSchema,
     /// JSON Schema of a step's parameters.
-    pub step_parameters_schema: Value,
+    pub step_parameters_schema: ParametersSchema,
     /// What it may give readings of.
     pub quantities: Vec<Quantity>,
     /// The access that it would like.
@@ -292,8 +292,8 @@ mod tests {
             version: version.into(),
             digest: digest.repeat(64),
             aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
-            parameters_schema: Value::Bool(true),
-            step_parameters_schema: Value::Bool(true),
+            parameters_schema: serde_json::Value::Bool(true).into(),
+            step_parameters_schema: serde_json::Value::Bool(true).into(),
             quantities: Vec::new(),
             capabilities: Vec::new(),
             minimum_memory: 0,

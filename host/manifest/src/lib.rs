@@ -15,6 +15,7 @@ mod compile;
 mod diagnostic;
 mod format;
 mod lower;
+mod parameters_schema;
 mod parsed;
 pub mod plan;
 mod problem;
@@ -37,6 +38,7 @@ pub use catalogue::{
 pub use compile::{MAX_EDGES, MAX_INSTRUMENTS, MAX_STEPS, Validated, compile, validate};
 pub use diagnostic::{Code, Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Related, Severity};
 pub use format::{API_VERSION, MIN_PROBE_INTERVAL, RESOURCE_KIND};
+pub use parameters_schema::ParametersSchema;
 pub use parsed::{Location, Parsed, SecretReference, digest, parse, parse_bytes};
 pub use problem::ParameterProblem;
 pub use render::{Style, render};

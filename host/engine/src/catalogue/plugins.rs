@@ -110,8 +110,8 @@ fn info(plugin: &Plugin) -> PluginInfo {
         version: description.version.clone(),
         digest: plugin.digest().to_owned(),
         aliases: description.aliases.clone(),
-        parameters_schema: description.parameters_schema.clone().into(),
-        step_parameters_schema: description.step_parameters_schema.clone().into(),
+        parameters_schema: serde_json::Value::Object(description.parameters_schema.clone()).into(),
+        step_parameters_schema: serde_json::Value::Object(description.step_parameters_schema.clone()).into(),
         quantities: description
             .quantities
             .iter()

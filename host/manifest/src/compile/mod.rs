@@ -7,7 +7,7 @@ mod hooks;
 mod instruments;
 mod order;
 mod parameters;
-mod schema_guard;
+pub(crate) mod schema_guard;
 mod steps;
 
 use crate::catalogue::Catalogue;

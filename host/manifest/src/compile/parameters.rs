@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Compiler;
 use super::instruments::Resolved;
-use super::schema_guard::{Guarded, guard};
+use super::schema_guard::Guarded;
 use super::steps::Work;
 use crate::catalogue::PluginInfo;
 use crate::diagnostic::{Code, Diagnostic, list, nearest, quote};
@@ -31,9 +31,9 @@ enum Which {
     Step,
 }
 
-/// Schemas that have been compiled, by plugin: many instruments and steps share one.
+/// Validators of schemas, by plugin: many instruments and steps share one.
 struct Schemas<'a> {
-    compiled: BTreeMap<(&'a str, Which), Option<Guarded>>,
+    compiled: BTreeMap<(&'a str, Which), Option<Arc<Guarded>>>,
     work_left: usize,
 }
 
@@ -112,7 +112,7 @@ impl<'a> Compiler<'a> {
             Which::Step => &plugin.step_parameters_schema,
         };
         let compiled =
-            schemas.compiled.entry((&plugin.digest, which)).or_insert_with(|| match guard(schema) {
+            schemas.compiled.entry((&plugin.digest, which)).or_insert_with(|| match schema.validator() {
                 Ok(guarded) => Some(guarded),
                 Err(reason) => {
                     self.invalid_schema(plugin, which, subject, &reason);

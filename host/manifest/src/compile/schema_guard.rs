@@ -28,14 +28,14 @@ const MAX_COMPILED_PATTERN_BYTES: usize = 256 << 10;
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// A schema that is safe to use.
-pub(super) struct Guarded {
-    pub(super) validator: Validator,
+pub(crate) struct Guarded {
+    pub(crate) validator: Validator,
     /// What validating costs for each value of the parameters, roughly.
-    pub(super) nodes: NonZeroUsize,
+    pub(crate) nodes: NonZeroUsize,
 }
 
 /// Compile a schema, or say why not.
-pub(super) fn guard(schema: &Value) -> Result<Guarded, String> {
+pub(crate) fn guard(schema: &Value) -> Result<Guarded, String> {
     let mut counter = Counter(0);
     if serde_json::to_writer(&mut counter, schema).is_err() {
         return Err(format!("it is larger than {MAX_SCHEMA_BYTES} bytes"));

@@ -17,8 +17,8 @@ pub fn plugin(name: &str, version: &str, digest: char) -> PluginInfo {
         version: version.into(),
         digest: digest.to_string().repeat(64),
         aliases: Vec::new(),
-        parameters_schema: json!({ "type": "object" }),
-        step_parameters_schema: json!({ "type": "object" }),
+        parameters_schema: json!({ "type": "object" }).into(),
+        step_parameters_schema: json!({ "type": "object" }).into(),
         quantities: Vec::new(),
         capabilities: Vec::new(),
         minimum_memory: 1 << 20,
@@ -48,7 +48,7 @@ impl Installed {
         echo.quantities = vec![Quantity { name: "echo".into(), unit: "1".into() }];
         let old_echo = plugin("echo", "1.0.0", 'b');
         let mut thermal = plugin("thermal", "2.1.0", 'c');
-        thermal.parameters_schema = thermal_schema();
+        thermal.parameters_schema = thermal_schema().into();
         thermal.quantities = vec![Quantity { name: "temperature".into(), unit: "Cel".into() }];
         thermal.minimum_memory = 8 << 20;
         thermal.aliases = vec!["probe".into()];
@@ -57,7 +57,7 @@ impl Installed {
             vec![WantedCapability::Tcp("*".into()), WantedCapability::ReadFiles("/data/maps".into())];
         modbus.aliases = vec!["probe".into()];
         let mut broken = plugin("broken", "1.0.0", 'e');
-        broken.parameters_schema = json!({ "$ref": "#" });
+        broken.parameters_schema = json!({ "$ref": "#" }).into();
         Self([echo, old_echo, thermal, modbus, broken, plugin("rfid", "1.0.0", 'f')].map(Arc::new).into())
     }
 }
