@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use inquisitor_tests::cluster::Cluster;
 use inquisitor_tests::{fixture, plugin};
@@ -180,4 +181,125 @@ fn a_plugin_that_everybody_has_runs_whoever_took_the_inquiry() {
     let ids: Vec<String> =
         (0..6).map(|number| submit(&cluster, number % 3, &format!("shared-{number}"), "echo")).collect();
     all_concluded(&cluster, 2, &ids);
+}
+
+/// An inquiry of so many steps, four at once, each of which takes so long.
+fn slow_manifest(id: &str, steps: usize, delay_ms: u64) -> String {
+    let mut text = format!(
+        "version: '1.0'\nid: {id}\nname: A long question\nmetadata: {{author: tests}}\nexecution: {{concurrency: {{max_workers: 4}}}}\ninstruments: [{{type: echo, id: one, parameters: {{response_delay_ms: {delay_ms}}}}}]\nprotocol:\n  type: parallel\n  phases:\n    - name: execution\n      steps:\n"
+    );
+    for step in 0..steps {
+        writeln!(text, "        - {{name: s{step}, type: measurement, instrument: one, parameters: {{message: m{step}}}}}")
+            .unwrap();
+    }
+    text
+}
+
+/// Submit inquiries of slow steps through all members in turn.
+fn submit_slow(cluster: &Cluster, members: &[usize], name: &str, inquiries: usize) -> Vec<String> {
+    (0..inquiries)
+        .map(|number| {
+            let id = format!("{name}-{number}");
+            let file = cluster.folder().join(format!("{id}.yaml"));
+            std::fs::write(&file, slow_manifest(&id, STEPS, 800)).unwrap();
+            let member = members[number % members.len()];
+            let submitted = cluster.run(member, ["submit", file.to_str().unwrap(), "-o", "json"]);
+            assert_eq!(submitted.code, 0, "{}\n{}", submitted.stderr, cluster.log(member));
+            submitted.json()["id"].as_str().unwrap().to_owned()
+        })
+        .collect()
+}
+
+const STEPS: usize = 12;
+
+/// The ledger's leases and final records of these inquiries: executors, and whether every step was recorded.
+fn leases(cluster: &Cluster, member: usize, ids: &[String]) -> (BTreeMap<String, usize>, usize) {
+    let export = cluster.run(member, ["ledger", "export"]);
+    assert_eq!(export.code, 0, "{}", export.stderr);
+    let (mut executors, mut recorded) = (BTreeMap::new(), 0);
+    for line in export.stdout.lines() {
+        let entry: Value = serde_json::from_str(line).unwrap();
+        if !entry["inquiry"].as_str().is_some_and(|inquiry| ids.iter().any(|id| id == inquiry)) {
+            continue;
+        }
+        if entry["kind"] == "step-leased" {
+            *executors.entry(entry["body"]["executor"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+        recorded += usize::from(entry["kind"] == "step-recorded" && entry["body"]["final"] == true);
+    }
+    (executors, recorded)
+}
+
+/// Wait until a member runs steps that were leased to it.
+fn until_it_runs_steps(cluster: &Cluster, member: usize) {
+    cluster.until("steps that run on a follower", || {
+        let metrics = inquisitor_tests::server::get(cluster.address(member), "/metrics")?;
+        let running =
+            metrics.lines().find_map(|line| line.strip_prefix("inquisitor_leased_steps_running "))?;
+        (running != "0").then_some(())
+    });
+}
+
+#[test]
+fn steps_run_on_every_member_and_go_on_elsewhere_when_one_is_lost() {
+    let mut cluster = Cluster::start(3);
+    let all = [0, 1, 2];
+    let ids = submit_slow(&cluster, &all, "spread", 3);
+    all_concluded(&cluster, 1, &ids);
+    let (executors, recorded) = leases(&cluster, 0, &ids);
+    assert_eq!(executors.keys().collect::<Vec<_>>(), ["host-0", "host-1", "host-2"], "{executors:?}");
+    assert_eq!(recorded, 3 * STEPS);
+    agree(&cluster, &all);
+
+    // A follower is killed while it runs steps.
+    let leader = cluster.leader();
+    let follower = (leader + 1) % 3;
+    let ids = submit_slow(&cluster, &[leader], "follower-lost", 3);
+    until_it_runs_steps(&cluster, follower);
+    cluster.kill(follower);
+    all_concluded(&cluster, leader, &ids);
+    assert_eq!(leases(&cluster, leader, &ids).1, 3 * STEPS);
+    let others: Vec<usize> = all.into_iter().filter(|member| *member != follower).collect();
+    agree(&cluster, &others);
+    cluster.start_member(follower);
+    cluster.until_ready(follower);
+
+    // The leader is killed while the others run its steps.
+    let leader = cluster.leader();
+    let follower = (leader + 1) % 3;
+    let ids = submit_slow(&cluster, &[leader], "leader-lost", 3);
+    until_it_runs_steps(&cluster, follower);
+    cluster.kill(leader);
+    all_concluded(&cluster, follower, &ids);
+    assert_eq!(leases(&cluster, follower, &ids).1, 3 * STEPS);
+    cluster.start_member(leader);
+    cluster.until_ready(leader);
+    agree(&cluster, &all);
+}
+
+#[test]
+fn a_member_that_stops_finishes_its_steps_and_one_that_is_silent_loses_them() {
+    let mut cluster = Cluster::start(3);
+    let leader = cluster.leader();
+    let (stops, silent) = ((leader + 1) % 3, (leader + 2) % 3);
+    let ids = submit_slow(&cluster, &[leader], "stops", 3);
+    until_it_runs_steps(&cluster, stops);
+    cluster.stop(stops);
+    all_concluded(&cluster, leader, &ids);
+    assert_eq!(leases(&cluster, leader, &ids).1, 3 * STEPS);
+    assert!(!cluster.log(stops).contains("are handed back"), "{}", cluster.log(stops));
+    cluster.start_member(stops);
+    cluster.until_ready(stops);
+
+    let leader = cluster.leader();
+    let silent = if silent == leader { stops } else { silent };
+    let ids = submit_slow(&cluster, &[leader], "silent", 3);
+    until_it_runs_steps(&cluster, silent);
+    cluster.signal(silent, "STOP");
+    all_concluded(&cluster, leader, &ids);
+    let (executors, recorded) = leases(&cluster, leader, &ids);
+    assert_eq!(recorded, 3 * STEPS);
+    assert!(executors.values().sum::<usize>() > 3 * STEPS, "some were leased anew: {executors:?}");
+    cluster.signal(silent, "CONT");
+    agree(&cluster, &[0, 1, 2]);
 }

@@ -17,6 +17,7 @@ use crate::args::{Cli, Command, LogFormat};
 use crate::settings::Settings;
 
 use json::JsonLines;
+pub(crate) use traces::Across;
 use traces::Traces;
 
 /// Keeps logging; what is still to be sent to the collector goes out when it is dropped.

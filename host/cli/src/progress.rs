@@ -90,6 +90,9 @@ fn of_engine(event: Event) -> Option<Progress> {
         Event::StepRetried { step, attempt, failure, wait_ms } => {
             Progress::StepRetried { step, attempt, failure, wait_ms: Some(wait_ms) }
         }
+        Event::StepLost { step, executor, reason, .. } => {
+            Progress::Said(format!("{step}: lost with `{executor}`, which ran it: {reason}; trying again"))
+        }
         Event::StepRecorded { step, round, readings, failure, took_ms } => Progress::StepRecorded {
             step,
             round,

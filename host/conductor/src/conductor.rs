@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use inquisitor_engine::journal::{
     Applied, BlobDigest, Checkpoint, Command, Inquiry, InquiryId, Journal, JournalError,
 };
+use inquisitor_engine::placement::{Pool, Worker};
 use openraft::ServerState;
 use openraft::error::{InitializeError, RaftError};
 use tokio::time::timeout;
@@ -40,6 +41,7 @@ use crate::read;
 use crate::reads::Rounds;
 use crate::snapshot;
 use crate::state::{self, StateMachine, blocking};
+use crate::steps;
 use crate::sweep::{self, Swept};
 
 /// How long opening waits for a member that is alone to lead and to apply what is in its log. Only damage or a disk that hangs
@@ -224,6 +226,18 @@ impl Conductor {
     pub async fn backup(&self, at: i64) -> Result<Backup, ConductorError> {
         self.node.linearize().await?;
         Backup::of_member(&self.node, &self.files.snapshots, at).await
+    }
+
+    /// Runs attempts at steps with this worker that the leader leases to this member, for as long as the worker is there. Before
+    /// that, and where it is gone, the leader is told that nothing is taken here.
+    pub fn run_steps_with(&self, worker: &Arc<dyn Worker>) {
+        self.node.worker.set(worker);
+    }
+
+    /// Keeps the pool filled with the other voters that take attempts. For whoever leads: dropping the future empties the pool.
+    /// Never ends, and does nothing where the member is alone.
+    pub async fn follow_executors(&self, pool: &Pool) {
+        steps::ask::follow(&self.node, pool).await;
     }
 
     /// Makes a snapshot now and purges the log before it, save for what is kept for members that are a little behind.

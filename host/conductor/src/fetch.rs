@@ -74,7 +74,8 @@ impl Transfers {
         lock(&self.giving).entry(id).or_insert_with(|| Arc::new(Semaphore::new(MAX_GIVEN))).clone()
     }
 
-    fn confirm(&self, digest: Hash) {
+    /// Takes note that a majority holds the blob.
+    pub(crate) fn confirm(&self, digest: Hash) {
         let mut confirmed = lock(&self.confirmed);
         if confirmed.len() >= MAX_CONFIRMED {
             confirmed.clear();

@@ -24,7 +24,7 @@
 //! - `network`: the ways to others, and answering them.
 //! - `election`: when to stand for it; `duties`: what falls to a leader; `transfer`: handing over.
 //! - `commit`, `propose`: commands, on any member and in batches; `reads`: as new as the question; `fetch`: blobs between
-//!   members.
+//!   members; `steps`: attempts at steps that the leader leases to others.
 //!
 //! # Files in the data directory
 //! `inquisitor-data` (whose directory it is, format), `raft-log.redb`, `state.redb` (applied state, the member's
@@ -73,6 +73,7 @@ mod registry;
 mod rows;
 mod snapshot;
 mod state;
+mod steps;
 #[cfg(test)]
 mod storage_tests;
 mod sweep;
@@ -97,4 +98,5 @@ pub use list::{InquiryFilter, InquiryState, MAX_PAGE_SCAN, Page, Summary, Summar
 pub use peers::{MAX_PEERS, PeerList};
 pub use read::MAX_PAGE;
 pub use registry::Registry;
+pub use steps::STEP_LEASE;
 pub use sweep::{MIN_SWEEP_AGE, Swept};

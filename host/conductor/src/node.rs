@@ -19,6 +19,7 @@ use crate::propose::Proposer;
 use crate::raft::{Metrics, Raft, StoredMembership};
 use crate::reads::Rounds;
 use crate::state::Published;
+use crate::steps::Slot;
 
 /// How far a member is in becoming one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub(crate) struct Node {
     pub(crate) published: Published,
     /// None where the member is alone.
     pub(crate) links: Option<Arc<Links>>,
+    /// Who runs attempts at steps here that the leader leases to this member.
+    pub(crate) worker: Slot,
     /// Taken for every change of the membership, which must not overlap.
     pub(crate) changing_members: tokio::sync::Mutex<()>,
     /// Written by who sweeps blobs away, read by who needs all that the state named at some moment.
@@ -97,6 +100,7 @@ impl Node {
             transfers: Transfers::default(),
             published,
             links,
+            worker: Slot::default(),
             changing_members: tokio::sync::Mutex::default(),
             sweeping: Arc::default(),
         }

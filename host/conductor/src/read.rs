@@ -46,6 +46,11 @@ pub(crate) fn inquiry(store: &Store, id: &str) -> Result<Option<Inquiry>, Conduc
     }))
 }
 
+/// Whether an inquiry was submitted as far as is applied here.
+pub(crate) fn has_inquiry(store: &Store, id: &str) -> Result<bool, ConductorError> {
+    Ok(View::new(store)?.get(Table::Inquiries, id.as_bytes())?.is_some())
+}
+
 fn interim(view: &View<'_>, id: &str, stage: &Stage) -> Result<Option<Interim>, ConductorError> {
     if *stage != Stage::Running {
         return Ok(None);

@@ -25,6 +25,8 @@ pub enum Event {
         step: String,
         /// Id of its instrument, if it has one.
         instrument: Option<String>,
+        /// Who runs it.
+        executor: String,
         /// Which observation of the step: 0 save in continuous inquiries.
         round: u32,
         /// Attempt, from 1, counted over all rounds.
@@ -78,6 +80,20 @@ pub enum Event {
         failure: String,
         /// Milliseconds until the next attempt.
         wait_ms: u64,
+    },
+    /// An attempt brought no record because its executor was lost, and another will follow. The instrument had no part in
+    /// it.
+    StepLost {
+        /// Name of the step.
+        step: String,
+        /// Who ran it.
+        executor: String,
+        /// Which observation of the step.
+        round: u32,
+        /// The attempt that was lost.
+        attempt: u32,
+        /// Why, in a sentence.
+        reason: String,
     },
     /// A step got its one record, of this round.
     StepRecorded {

@@ -5,8 +5,8 @@
 //! moment; [`Engine::drive`] on the same journal goes on where the last record stands.
 //!
 //! Start at [`Engine`]. The life of one inquiry is `drive.rs`: the order of its steps is `schedule.rs`, what comes after
-//! the first round of a continuous one `continuous.rs`. One step is `step.rs`, one attempt `attempt.rs`. Which inquiries run
-//! when is [`dispatch`].
+//! the first round of a continuous one `continuous.rs`. One step is `step.rs`, one attempt `attempt.rs`, and where it runs
+//! [`placement`]. Which inquiries run when is [`dispatch`].
 
 mod attempt;
 pub mod breaker;
@@ -23,6 +23,7 @@ pub mod events;
 pub mod gating;
 mod history;
 pub mod journal;
+pub mod placement;
 mod preflight;
 mod rounds;
 mod schedule;
@@ -44,6 +45,7 @@ use crate::breaker::{BreakerPolicy, Breakers};
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::journal::Journal;
+use crate::placement::{Pool, Propagation, Subjects, Untraced};
 use crate::secrets::{AllowedSecrets, Secrets};
 use crate::stored::Stored;
 
@@ -54,7 +56,7 @@ pub use crate::submit::{Submission, Submitted};
 
 /// What the engine is made of, given once at start.
 pub struct EngineConfig {
-    /// The name under which this engine takes leases.
+    /// The name under which leases are given to this engine, by itself and by others.
     pub executor: String,
     /// The most that any call may use; a manifest can only ask for less.
     pub limits: Limits,
@@ -70,6 +72,8 @@ pub struct EngineConfig {
     /// The folder that file substrates of inquiries submitted with a key are confined to, on this host; none means the folder
     /// that was recorded with the inquiry. See [`confine`].
     pub substrate_root: Option<PathBuf>,
+    /// How traces go on where attempts run elsewhere.
+    pub traces: Arc<dyn Propagation>,
 }
 
 impl EngineConfig {
@@ -83,6 +87,7 @@ impl EngineConfig {
             secrets: Arc::new(AllowedSecrets::default()),
             artifact_root: None,
             substrate_root: None,
+            traces: Arc::new(Untraced),
         }
     }
 }
@@ -95,6 +100,10 @@ pub struct Engine {
     breakers: Breakers,
     calls: tokio::sync::Semaphore,
     stored: Stored,
+    /// Where attempts may run beside here.
+    pool: Arc<Pool>,
+    /// Inquiries whose attempts run here for others.
+    subjects: Subjects,
     clock: Clock,
     config: EngineConfig,
 }
@@ -114,6 +123,8 @@ impl Engine {
             breakers: Breakers::new(config.breaker.clone()),
             calls: tokio::sync::Semaphore::new(config.max_calls.max(1)),
             stored: Stored::default(),
+            pool: Arc::default(),
+            subjects: Subjects::default(),
             clock: Clock::Wall,
             config,
         }
@@ -129,9 +140,19 @@ impl Engine {
         &self.catalogue
     }
 
-    /// Calls of instruments that are under way now, over all inquiries; at most [`EngineConfig::max_calls`].
+    /// The executors that attempts of this engine's inquiries may run at. Empty at first: then everything runs here.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// Calls of instruments that run at once here, at most.
+    pub fn max_calls(&self) -> usize {
+        self.config.max_calls.max(1)
+    }
+
+    /// Calls of instruments that are under way now, over all inquiries; at most [`Engine::max_calls`].
     pub fn calls_in_flight(&self) -> usize {
-        self.config.max_calls.max(1) - self.calls.available_permits()
+        self.max_calls() - self.calls.available_permits()
     }
 }
 

@@ -1,5 +1,6 @@
 //! One round of one step: lease, attempt, record, until it has its final record.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use inquisitor_manifest::plan::PlannedStep;
@@ -12,10 +13,14 @@ use crate::events::Event;
 use crate::history::{Round, counts};
 use crate::journal::{Applied, Command, JournalError, StepRecord, StepResult, Token};
 use crate::now;
+use crate::placement::{Assignment, Ear, Lost, Own, Place};
 use crate::text::bounded;
 
 /// The longest wait between two attempts, whatever the backoff or the instrument asks for.
 const MAX_WAIT: Duration = Duration::from_secs(300);
+
+/// Attempts in a row that may be lost with their executors; the next one runs here.
+const MAX_LOST: u32 = 3;
 
 /// How far a step is.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,6 +33,13 @@ pub(crate) struct Turn {
     pub(crate) leased: (u32, u32),
     /// When its last record ended, in nanoseconds since the Unix epoch.
     pub(crate) ended: i64,
+}
+
+/// What became of an attempt.
+struct Attempted {
+    token: Token,
+    executor: String,
+    outcome: Result<StepRecord, Lost>,
 }
 
 /// A round of a step that has its final record.
@@ -57,15 +69,47 @@ impl Run<'_> {
         let mut number = turn.attempts;
         let (leased, failed_before) = turn.leased;
         let mut failed = if leased == round { failed_before } else { 0 };
-        let state = match state {
-            None => None,
-            Some(digest) => Some(self.engine.journal.blob(&digest).await?),
-        };
+        let mut lost = 0;
         loop {
+            let place = tokio::select! {
+                biased;
+                place = self.place(step, lost) => place,
+                () = self.signals.handed_back() => return Ok(None),
+            };
             number += 1;
-            let attempt = self.attempt(position, round, number, state.clone());
-            let span = self.span(step, round, number);
-            let (token, record) = tracing::Instrument::instrument(attempt, span).await?;
+            let span = self.span(step, round, number, self.executor(&place));
+            let attempt = self.attempt(position, round, number, state.clone(), place);
+            let Attempted { token, executor, outcome } =
+                tracing::Instrument::instrument(attempt, span).await?;
+            let record = match outcome {
+                Ok(record) => record,
+                Err(Lost { reason }) => {
+                    lost += 1;
+                    tracing::warn!(
+                        step = step.name,
+                        executor,
+                        reason,
+                        "an attempt was lost with its executor"
+                    );
+                    let reason = bounded(reason);
+                    self.say(Event::StepLost {
+                        step: step.name.clone(),
+                        executor: executor.clone(),
+                        round,
+                        attempt: number,
+                        reason: reason.clone(),
+                    });
+                    if until.is_none_or(|until| self.begins_before(Duration::ZERO, until)) {
+                        continue;
+                    }
+                    // The lease is this driver's still, and the round has to have a record.
+                    let message =
+                        format!("the executor `{executor}` was lost, and the round's time is over: {reason}");
+                    let at = now();
+                    StepRecord::without_call(StepResult::Failed(Failure::Host { message }), at, at)
+                }
+            };
+            lost = 0;
             let wait = match &record.result {
                 StepResult::Failed(failure) if failed + 1 < execution.max_attempts => {
                     wait_before_retry(failure, failed, execution.backoff_factor)
@@ -91,21 +135,77 @@ impl Run<'_> {
         }
     }
 
+    /// Where the next attempt runs. What calls no instrument needs no place, and what was lost too often is better off where
+    /// nothing can come between.
+    async fn place(&self, step: &PlannedStep, lost: u32) -> Place {
+        let engine = self.engine;
+        if step.action.instrument().is_none() || lost >= MAX_LOST {
+            return engine.pool.here();
+        }
+        let own = || Own { places: engine.max_calls(), in_flight: engine.calls_in_flight() };
+        engine.pool.place(own).await
+    }
+
+    fn executor<'p>(&'p self, place: &'p Place) -> &'p str {
+        place.elsewhere.as_ref().map_or(&self.engine.config.executor, |(name, _)| name)
+    }
+
     async fn attempt(
         &self,
         position: usize,
         round: u32,
         number: u32,
-        state: Option<Vec<u8>>,
-    ) -> Result<(Token, StepRecord), EngineError> {
+        state: Option<String>,
+        place: Place,
+    ) -> Result<Attempted, EngineError> {
         let step = &self.inquiry.plan.steps[position];
+        let executor = self.executor(&place).to_owned();
+        let token = self.lease(position, round, number, executor.clone()).await?;
         self.say(Event::StepStarted {
             step: step.name.clone(),
             instrument: step.action.instrument().map(str::to_owned),
+            executor: executor.clone(),
             round,
             attempt: number,
         });
-        let token = self.lease(position, round, number).await?;
+        let outcome = match &place.elsewhere {
+            None => Ok(self.attempt_here(step, round, number, state).await?),
+            Some((_, executor)) => {
+                let assignment = Assignment {
+                    inquiry: self.inquiry.id.clone(),
+                    step: position,
+                    round,
+                    token,
+                    state,
+                    trace: self.engine.config.traces.current(),
+                };
+                executor.run(&assignment, self.ear(step)).await
+            }
+        };
+        if outcome.is_err() {
+            // It may have been the executor's fault, so it gets nothing more before it says anew that it takes something.
+            self.engine.pool.withdraw(&executor);
+        }
+        Ok(Attempted { token, executor, outcome })
+    }
+
+    /// Tells the observer what the instrument of a step says elsewhere.
+    fn ear(&self, step: &PlannedStep) -> Ear {
+        let (observer, inquiry, name) = (self.observer.clone(), self.inquiry.id.clone(), step.name.clone());
+        Arc::new(move |said| observer.event(&inquiry, said.into_event(name.clone())))
+    }
+
+    async fn attempt_here(
+        &self,
+        step: &PlannedStep,
+        round: u32,
+        number: u32,
+        state: Option<String>,
+    ) -> Result<StepRecord, EngineError> {
+        let state = match state {
+            None => None,
+            Some(digest) => Some(self.engine.journal.blob(&digest).await?),
+        };
         let attempt = Attempt {
             inquiry: self.inquiry,
             step,
@@ -115,15 +215,15 @@ impl Run<'_> {
             cancel: self.calls.clone(),
             observer: self.observer.clone(),
         };
-        Ok((token, self.engine.attempt(attempt).await?))
+        self.engine.attempt(attempt).await
     }
 
-    fn span(&self, step: &PlannedStep, round: u32, attempt: u32) -> tracing::Span {
+    fn span(&self, step: &PlannedStep, round: u32, attempt: u32, executor: &str) -> tracing::Span {
         let instrument = step.action.instrument();
         let plugin = instrument
             .and_then(|id| self.inquiry.plan.instruments.get(id))
             .map(|instrument| format!("{}@{}", instrument.plugin, instrument.version));
-        tracing::info_span!("step", step = step.name, instrument, plugin, attempt, round)
+        tracing::info_span!("step", step = step.name, instrument, plugin, attempt, round, executor)
     }
 
     fn begins_before(&self, wait: Duration, until: i64) -> bool {
@@ -140,7 +240,8 @@ impl Run<'_> {
         reason: String,
     ) -> Result<Ran, EngineError> {
         let number = turn.attempts + 1;
-        let token = self.lease(position, round, number).await?;
+        let executor = self.engine.config.executor.clone();
+        let token = self.lease(position, round, number, executor).await?;
         let at = now();
         let record = StepRecord::without_call(StepResult::Skipped { reason }, at, at);
         self.record(position, round, token, record.clone(), true).await?;
@@ -165,15 +266,15 @@ impl Run<'_> {
         Ok(Ran { position, round, attempt, record, kept })
     }
 
-    async fn lease(&self, step: usize, round: u32, attempt: u32) -> Result<Token, EngineError> {
-        let command = Command::Lease {
-            inquiry: self.inquiry.id.clone(),
-            step,
-            round,
-            attempt,
-            executor: self.engine.config.executor.clone(),
-            at: now(),
-        };
+    async fn lease(
+        &self,
+        step: usize,
+        round: u32,
+        attempt: u32,
+        executor: String,
+    ) -> Result<Token, EngineError> {
+        let command =
+            Command::Lease { inquiry: self.inquiry.id.clone(), step, round, attempt, executor, at: now() };
         match self.engine.accept("leasing a step", command).await? {
             Applied::Leased(token) => Ok(token),
             other => Err(JournalError::Storage(format!("a lease was answered by {other:?}")).into()),

@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::problem::{Kind, Problem};
 use crate::ready::Readiness;
+use crate::worker::Leased;
 
 /// The parts of a running host. Handlers get it as axum's state, behind an [`Arc`].
 pub(crate) struct App {
@@ -31,6 +32,8 @@ pub(crate) struct App {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) dispatcher: Dispatcher,
+    /// Attempts that run here for the leader.
+    pub(crate) leased: Arc<Leased>,
     pub(crate) gate: Gate,
     pub(crate) hub: Arc<Hub>,
     pub(crate) metrics: Arc<Metrics>,

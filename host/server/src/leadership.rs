@@ -1,4 +1,4 @@
-//! What only the leader does: it drives inquiries, whichever member took them.
+//! What only the leader does: it drives inquiries, whichever member took them, and leases their steps to all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +27,7 @@ pub(crate) async fn follow(app: Arc<App>) {
         tokio::select! {
             changed = leads.changed() => if changed.is_err() { return },
             () = hear(&app), if leading => {}
+            () = app.conductor.follow_executors(app.engine.pool()), if leading => {}
         }
     }
 }

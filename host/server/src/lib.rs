@@ -25,6 +25,7 @@ mod problem;
 mod quantity;
 mod ready;
 mod serve;
+mod worker;
 
 pub use config::{ServerConfig, TlsFiles};
 pub use error::ServerError;

@@ -14,6 +14,7 @@ use inquisitor_engine::catalogue::Catalogue;
 use inquisitor_engine::dispatch::{DispatchConfig, Dispatcher};
 use inquisitor_engine::events::{Event, Observer};
 use inquisitor_engine::gating::PluginRecord;
+use inquisitor_engine::placement::Worker;
 use inquisitor_engine::{Engine, EngineConfig};
 use inquisitor_runtime::Runtime;
 use sd_notify::NotifyState;
@@ -30,6 +31,7 @@ use crate::listen::{self, Tls};
 use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::ready::Readiness;
+use crate::worker::Leased;
 use crate::{api, declared, leadership};
 
 /// How often blobs that nothing names are looked for.
@@ -144,9 +146,13 @@ fn build(config: ServerConfig, parts: Parts) -> Result<Arc<App>, ServerError> {
     let hub = Hub::new(config.max_event_streams);
     let engine = Arc::new(Engine::new(conductor.clone(), runtime.clone(), catalogue.clone(), engine));
     let observer = Arc::new(Observers { metrics: metrics.clone(), hub: hub.clone() });
+    let leased = Leased::new(engine.clone(), metrics.clone());
+    let worker: Arc<dyn Worker> = leased.clone();
+    conductor.run_steps_with(&worker);
     let dispatch = DispatchConfig { max_running: config.max_running, ..DispatchConfig::default() };
     Ok(Arc::new(App {
         dispatcher: Dispatcher::new(engine.clone(), observer, dispatch),
+        leased,
         gate: Gate::new(config.api_key.as_deref()),
         requests: Places::new(config.max_requests),
         readiness: Readiness::default(),
@@ -242,6 +248,7 @@ impl Host {
                 broken = sync_plugins(&following, &broken).await;
             }
         });
+        app.leased.open();
         self.spawn(leadership::follow(app.clone()));
         if let Some(task) = declared::start(app, self.ended.clone()) {
             self.tasks.spawn(task);
@@ -262,8 +269,11 @@ impl Host {
         app.hub.close();
         stop.send_replace(true);
         let abort = server.abort_handle();
-        let (served, ()) =
-            tokio::join!(tokio::time::timeout(patience, server), app.dispatcher.stop(patience));
+        let (served, (), ()) = tokio::join!(
+            tokio::time::timeout(patience, server),
+            app.dispatcher.stop(patience),
+            app.leased.stop(patience)
+        );
         if served.is_err() {
             // Dropping the loop ends its connections.
             abort.abort();

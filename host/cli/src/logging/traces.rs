@@ -3,15 +3,20 @@
 //! Only spans of inquiries are sent. Requests are counted in the metrics, and probes alone would make most of the traces; events
 //! are in the log, under the same ids, and would pile up in the span of a continuous inquiry, which may be open for months.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use opentelemetry::KeyValue;
+use inquisitor_engine::placement::Propagation;
+use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing::Subscriber;
+use tracing::{Span, Subscriber};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
@@ -77,6 +82,27 @@ impl Drop for Traces {
         if let Err(error) = self.0.shutdown_with_timeout(LAST) {
             tracing::warn!(%error, "the last traces were not sent");
         }
+    }
+}
+
+/// The field that names a span in the W3C's Trace Context.
+const PARENT: &str = "traceparent";
+
+/// Carries the traces of inquiries to the members that run their steps. Where no traces are sent there is nothing to carry.
+#[derive(Default)]
+pub(crate) struct Across(TraceContextPropagator);
+
+impl Propagation for Across {
+    fn current(&self) -> Option<String> {
+        let mut fields = HashMap::new();
+        self.0.inject_context(&Span::current().context(), &mut fields);
+        fields.remove(PARENT)
+    }
+
+    fn adopt(&self, span: &Span, parent: &str) {
+        let fields = HashMap::from([(PARENT.to_owned(), parent.to_owned())]);
+        // Fails where no traces are sent from here.
+        let _ = span.set_parent(self.0.extract_with_context(&Context::new(), &fields));
     }
 }
 
@@ -189,6 +215,36 @@ mod tests {
         assert_eq!(call.trace_id, inquiry.trace_id);
         assert!(call.events.is_empty());
         assert!(inquiry.attributes.iter().any(|attribute| attribute.key == "tenant"));
+    }
+
+    #[test]
+    fn a_step_that_runs_on_another_member_hangs_below_the_span_that_leased_it() {
+        let (address, received) = collector();
+        let spans = |traces: Traces, work: &dyn Fn()| {
+            let subscriber = tracing_subscriber::registry().with(traces.layer());
+            tracing::subscriber::with_default(subscriber, work);
+            drop(traces);
+            let (_, request) = received.recv_timeout(Duration::from_secs(10)).unwrap();
+            request.resource_spans[0].scope_spans[0].spans[0].clone()
+        };
+        let parent = std::cell::RefCell::new(None);
+        let leader = spans(Traces::start(&address, Some("host-0")).unwrap(), &|| {
+            let step = tracing::info_span!("step");
+            *parent.borrow_mut() = step.in_scope(|| Across::default().current());
+        });
+        let parent = parent.into_inner().unwrap();
+        let executor = spans(Traces::start(&address, Some("host-1")).unwrap(), &|| {
+            let attempt = tracing::info_span!("attempt");
+            Across::default().adopt(&attempt, &parent);
+            attempt.in_scope(|| {});
+        });
+        assert_eq!(executor.trace_id, leader.trace_id);
+        assert_eq!(executor.parent_span_id, leader.span_id);
+        assert_eq!(
+            tracing::info_span!("step").in_scope(|| Across::default().current()),
+            None,
+            "none is sent"
+        );
     }
 
     #[test]

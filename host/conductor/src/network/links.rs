@@ -70,7 +70,7 @@ impl Links {
         Ok(self.peers.channel(&address, Some(&name)))
     }
 
-    fn head(&self, from: u64, to: u64) -> Head {
+    pub(crate) fn head(&self, from: u64, to: u64) -> Head {
         Head { cluster: self.local.cluster(), from, to }
     }
 
@@ -90,7 +90,8 @@ impl Links {
         answer
     }
 
-    async fn exchange<A: DeserializeOwned>(
+    /// Asks a member where it tells nothing of the member whether it answered.
+    pub(crate) async fn exchange<A: DeserializeOwned>(
         &self,
         from: u64,
         to: &Target,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use inquisitor_peer::{Handler, PeerIdentity, Refusal, Request, Response};
+use inquisitor_peer::{Handler, Payload, PeerIdentity, Refusal, Request, Response};
 use openraft::error::{InstallSnapshotError, RaftError};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, VoteRequest};
 use serde::Serialize;
@@ -15,6 +15,7 @@ use crate::network::links::Links;
 use crate::network::wire::{self, SnapshotPiece, SnapshotReply};
 use crate::node::{Node, Running};
 use crate::raft::TypeConfig;
+use crate::steps;
 
 /// Answers for a member of a cluster.
 pub(crate) struct Service {
@@ -22,8 +23,8 @@ pub(crate) struct Service {
     links: Arc<Links>,
 }
 
-/// What became of a request: the bytes of the answer, or why there is none.
-type Answer = Result<Bytes, Response>;
+/// What became of a request: the answer's body, or why there is none.
+type Answer = Result<Payload, Response>;
 
 impl Service {
     pub(crate) fn new(node: Arc<Node>, links: Arc<Links>) -> Self {
@@ -33,7 +34,7 @@ impl Service {
     async fn answer(&self, peer: &PeerIdentity, request: Request) -> Answer {
         let path = request.path;
         let body = match self.node.answer_blob(peer, &path, request.body).await {
-            Ok(answer) => return answer,
+            Ok(answer) => return answer.map(Payload::from),
             Err(body) => body,
         };
         let bytes = body.bytes().await?;
@@ -83,6 +84,8 @@ impl Service {
                 let (node, change): (_, wire::MemberChange) = (self.node.clone(), message(rest)?);
                 whole(async move { crate::members::change_here(&node, &change).await }).await
             }
+            wire::STEP_OFFER => encode(&steps::answer::offer(&self.node, running, from)),
+            wire::STEP_RUN => steps::answer::begin(&self.node, running, from, message(rest)?),
             _ => Err(Response::refuse(Refusal::UnknownPath, format!("nothing answers to {path} here"))),
         }
     }
@@ -176,7 +179,7 @@ impl Handler for Service {
 
     async fn handle(&self, peer: &PeerIdentity, request: Request) -> Response {
         match self.answer(peer, request).await {
-            Ok(bytes) => Response::ok(bytes),
+            Ok(body) => Response::ok(body),
             Err(refusal) => refusal,
         }
     }
@@ -196,7 +199,7 @@ fn message<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Response> {
 }
 
 fn encode(reply: &impl Serialize) -> Answer {
-    postcard::to_stdvec(reply).map(Bytes::from).map_err(|error| failed(&error))
+    postcard::to_stdvec(reply).map(Payload::from).map_err(|error| failed(&error))
 }
 
 fn invalid(problem: &str) -> Response {

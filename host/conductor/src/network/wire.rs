@@ -30,6 +30,9 @@ pub(crate) const SNAPSHOT: &str = "/raft/snapshot";
 pub(crate) const PROPOSE: &str = "/log/propose";
 pub(crate) const READ_INDEX: &str = "/log/read-index";
 pub(crate) const CHANGE_MEMBERS: &str = "/cluster/change";
+/// Answered by a stream of [`crate::steps`]' frames.
+pub(crate) const STEP_RUN: &str = "/step/run";
+pub(crate) const STEP_OFFER: &str = "/step/offer";
 /// Followed by the digest.
 pub(crate) const BLOB_HOLD: &str = "/blob/hold/";
 /// Followed by the digest.
@@ -51,7 +54,9 @@ const MAX_APPEND_BYTES: u64 = 2 * MAX_COMMAND_BYTES as u64 + FRAME_BYTES;
 /// How large a request may be, by path; none where there is no such path.
 pub(crate) fn max_body_bytes(path: &str) -> Option<u64> {
     match path {
-        HELLO | JOIN | ELECT | VOTE | PRE_VOTE | READ_INDEX | CHANGE_MEMBERS => Some(FRAME_BYTES),
+        HELLO | JOIN | ELECT | VOTE | PRE_VOTE | READ_INDEX | CHANGE_MEMBERS | STEP_RUN | STEP_OFFER => {
+            Some(FRAME_BYTES)
+        }
         APPEND => Some(MAX_APPEND_BYTES),
         PROPOSE => Some(MAX_COMMAND_BYTES as u64 + FRAME_BYTES),
         // The metadata name every member.
@@ -196,6 +201,34 @@ pub(crate) enum ReadIndexReply {
     NotNow(String),
 }
 
+/// The leader leases an attempt to the asked member. What the attempt needs beside is in the state under the inquiry's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StepOrder {
+    pub(crate) inquiry: String,
+    pub(crate) step: u64,
+    pub(crate) round: u32,
+    /// With the attempt, the token of the lease.
+    pub(crate) term: u64,
+    pub(crate) attempt: u32,
+    /// Digest of the state that the instrument kept.
+    pub(crate) state: Option<String>,
+    /// The span that the attempt belongs to, as a `traceparent` of the W3C.
+    pub(crate) trace: Option<String>,
+    /// The log up to here holds all that the attempt is about.
+    pub(crate) applied: Option<u64>,
+}
+
+/// How many attempts a member takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum OfferReply {
+    /// So many at once, of which so many places are taken by others than the one who asks.
+    Offer {
+        places: u32,
+        busy: u32,
+    },
+    NotNow(String),
+}
+
 /// A message behind its head, and what follows it.
 pub(crate) fn encode(
     head: &Head,
@@ -245,7 +278,7 @@ mod tests {
 
     #[test]
     fn every_path_has_a_bound_and_others_have_none() {
-        for path in [HELLO, APPEND, SNAPSHOT, PROPOSE, "/blob/get/ab/0", "/blob/put/ab"] {
+        for path in [HELLO, APPEND, SNAPSHOT, PROPOSE, STEP_RUN, "/blob/get/ab/0", "/blob/put/ab"] {
             assert!(max_body_bytes(path).is_some(), "{path}");
         }
         for path in ["/", "/blob", "/raft/appendix", "/cluster/hello/x"] {
@@ -261,6 +294,7 @@ mod tests {
                 let _ = message::<HelloReply>(rest);
                 let _ = message::<Join>(rest);
                 let _ = message::<ProposeReply>(rest);
+                let _ = message::<StepOrder>(rest);
                 let _ = postcard::take_from_bytes::<SnapshotPiece>(rest);
                 let _ = message::<openraft::raft::AppendEntriesRequest<crate::raft::TypeConfig>>(rest);
             }

@@ -10,5 +10,6 @@ mod forming;
 mod harness;
 mod members;
 mod net;
+mod steps;
 #[path = "../support/mod.rs"]
 mod support;

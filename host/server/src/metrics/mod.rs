@@ -8,6 +8,7 @@
 
 mod http;
 mod labels;
+mod leases;
 mod observer;
 pub(crate) mod scrape;
 
@@ -24,6 +25,7 @@ pub(crate) use http::http;
 
 use http::Http;
 use labels::{InstalledPlugin, PluginLabels};
+use leases::Leases;
 
 /// How an inquiry may end: verdicts, then reasons without a finding.
 const ENDS: [&str; 7] =
@@ -71,6 +73,7 @@ pub(crate) struct Metrics {
     durations: Histogram,
     missed: IntCounter,
     instruments: Instruments,
+    leases: Leases,
     http: Http,
     denied: IntCounterVec,
     panics: IntCounter,
@@ -133,6 +136,7 @@ impl Metrics {
                 "Rounds of continuous inquiries that were not observed because their time had passed.",
             )?,
             instruments: Instruments::new(&add)?,
+            leases: Leases::new(&add)?,
             http: Http::new(&add)?,
             denied: add.counters(
                 "inquisitor_access_denied_total",

@@ -13,10 +13,11 @@ impl Observer for Metrics {
                 let took = Duration::from_nanos(took_ns);
                 self.instruments.called(&Call { plugin: &plugin, version: &version, outcome, usage, took });
             }
+            Event::StepStarted { executor, .. } => self.leases.given(&executor),
+            Event::StepLost { executor, .. } => self.leases.lost(&executor),
             Event::Missed { rounds, .. } => self.missed.inc_by(rounds),
             Event::Ended { ending, took_ms } => self.ended(ending.name(), Duration::from_millis(took_ms)),
             Event::Started { .. }
-            | Event::StepStarted { .. }
             | Event::StepProgress { .. }
             | Event::StepLog { .. }
             | Event::StepRetried { .. }

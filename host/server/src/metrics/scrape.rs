@@ -28,6 +28,7 @@ pub(super) struct Gauges {
     queued: IntGauge,
     continuous: IntGauge,
     calls: IntGauge,
+    leased: IntGauge,
     inquiries: IntGauge,
     unfinished: IntGauge,
     ledger_entries: IntGauge,
@@ -76,6 +77,10 @@ impl Gauges {
                 .gauge("inquisitor_inquiries_continuous", "Continuous inquiries that are driven here.")?,
             calls: add
                 .gauge("inquisitor_instrument_calls_in_flight", "Calls of instruments that run here now.")?,
+            leased: add.gauge(
+                "inquisitor_leased_steps_running",
+                "Attempts at steps that run here because the leader, another member, leased them to this one.",
+            )?,
             inquiries: add.gauge("inquisitor_inquiries", "Inquiries that were ever submitted.")?,
             unfinished: add
                 .gauge("inquisitor_inquiries_unfinished", "Inquiries that have not ended, on any member.")?,
@@ -108,6 +113,9 @@ impl Gauges {
                 self.snapshot_index.set(gauge(status.snapshot_index.unwrap_or(0)));
                 // Members come and go, and only a leader knows how far the others are.
                 self.peer_lag.reset();
+                for member in &status.members {
+                    app.metrics.leases.appear(&member.name);
+                }
                 for member in status.members.iter().filter(|member| member.name != status.name) {
                     if let Some(lag) = member.lag {
                         self.peer_lag.with_label_values(&[&member.name]).set(gauge(lag));
@@ -151,6 +159,7 @@ impl Gauges {
         self.queued.set(gauge(counts.queued as u64));
         self.continuous.set(gauge(counts.continuous as u64));
         self.calls.set(gauge(app.engine.calls_in_flight() as u64));
+        self.leased.set(gauge(app.leased.running() as u64));
         self.event_streams.set(gauge(app.hub.open_streams() as u64));
     }
 }

@@ -54,6 +54,23 @@ fn events_are_counted() {
     metrics.validation(false);
     metrics.event("i", called("thermal-probe", "completed", Some(500)));
     metrics.event("i", called("thermal-probe", "memory-limit", None));
+    let started = |executor: &str| Event::StepStarted {
+        step: "measure".into(),
+        instrument: Some("probe".into()),
+        executor: executor.into(),
+        round: 0,
+        attempt: 1,
+    };
+    metrics.event("i", started("host-1"));
+    metrics.event("i", started("host-2"));
+    let reason = "it stops".to_owned();
+    metrics.event(
+        "i",
+        Event::StepLost { step: "measure".into(), executor: "host-1".into(), round: 0, attempt: 1, reason },
+    );
+    for number in 0..inquisitor_conductor::MAX_PEERS {
+        metrics.event("i", started(&format!("new-{number}")));
+    }
     metrics.event("i", Event::Missed { step: "measure".into(), rounds: 3 });
     let ending = Ending::Concluded { verdict: Verdict::Verified };
     metrics.event("i", Event::Ended { ending, took_ms: 70 });
@@ -67,6 +84,10 @@ fn events_are_counted() {
         "inquisitor_instrument_fuel_total{plugin=\"thermal-probe@1.2.3\"} 500",
         "inquisitor_instrument_memory_bytes{plugin=\"thermal-probe@1.2.3\"} 1048576",
         "inquisitor_instrument_duration_seconds_count{plugin=\"thermal-probe@1.2.3\"} 2",
+        "inquisitor_step_leases_total{member=\"host-1\"} 1",
+        "inquisitor_step_leases_total{member=\"new-61\"} 1",
+        "inquisitor_step_leases_total{member=\"other\"} 2",
+        "inquisitor_step_leases_lost_total{member=\"host-1\"} 1",
         "inquisitor_inquiry_missed_rounds_total 3",
         "inquisitor_inquiry_executions_total{outcome=\"verified\"} 1",
         "inquisitor_inquiry_executions_total{outcome=\"timed-out\"} 1",

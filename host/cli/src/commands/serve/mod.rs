@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use crate::args::serve::Serve;
 use crate::args::{Global, Output, PluginSources};
 use crate::commands::signals::Signals;
+use crate::logging::Across;
 use crate::settings::Settings;
 use crate::{exit, host, print};
 
@@ -48,7 +49,11 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &Serve) -> a
         conductor: host::member_of(config::conductor(&effective).await?).await?,
         runtime,
         plugins,
-        engine: EngineConfig { secrets: Arc::new(secrets), ..EngineConfig::new(member) },
+        engine: EngineConfig {
+            secrets: Arc::new(secrets),
+            traces: Arc::new(Across::default()),
+            ..EngineConfig::new(member)
+        },
         data_dir,
         on_listening: Some(Box::new(move |address| {
             if let Some(file) = tell
