@@ -143,3 +143,44 @@ impl Observer for Split {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use inquisitor_conductor::{Conductor, ConductorConfig};
+    use inquisitor_engine::EngineConfig;
+    use inquisitor_engine::events::Silent;
+    use inquisitor_engine::journal::Token;
+    use inquisitor_runtime::{Runtime, RuntimeConfig};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_takes_steps_between_its_start_and_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let conductor = Conductor::open(ConductorConfig::new(folder.path().join("data"), "a")).await.unwrap();
+        let conductor = Arc::new(conductor);
+        let runtime = Runtime::new(RuntimeConfig::new(folder.path().join("cache"))).unwrap();
+        let engine = Engine::new(conductor.clone(), runtime, Arc::default(), EngineConfig::new("a"));
+        let leased = Leased::new(Arc::new(engine), Arc::new(Silent));
+        let assignment = Assignment {
+            inquiry: "q".into(),
+            step: 0,
+            round: 0,
+            token: Token { term: 1, attempt: 1 },
+            state: None,
+            trace: None,
+        };
+        let lost = async || leased.run(&assignment, Arc::new(|_: Said| {})).await.unwrap_err().reason;
+        assert_eq!(leased.offer(), Err("its plugins are loading".to_owned()));
+        assert_eq!(lost().await, "its plugins are loading");
+        leased.open();
+        assert_eq!(leased.offer(), Ok(Offer { places: 100, busy: 0 }));
+        assert_eq!(lost().await, "the inquiry q is not known there");
+        leased.stop(Duration::from_secs(60)).await;
+        leased.open();
+        assert_eq!(leased.offer(), Err("it is stopping".to_owned()));
+        assert_eq!(lost().await, "it is stopping");
+        assert_eq!(leased.running(), 0);
+        conductor.shutdown().await;
+    }
+}
