@@ -14,6 +14,7 @@ use inquisitor_engine::journal::JournalError;
 use inquisitor_ledger::Hash;
 
 use crate::error::{ConductorError, chain};
+use crate::lately::Lately;
 
 /// Bytes of one blob. The largest are components and columnar readings; more is a mistake, and reading takes this much
 /// memory at once.
@@ -31,6 +32,8 @@ pub(crate) struct Blobs {
     dir: PathBuf,
     // Also held while a file is dated anew or removed, so that neither happens in the midst of the other.
     totals: Arc<Mutex<Totals>>,
+    /// Blobs that were put lately, and found to be whole. None of them is swept, whatever the clock says.
+    lately: Arc<Lately>,
 }
 
 /// How much is stored.
@@ -43,7 +46,7 @@ pub(crate) struct Totals {
 impl Blobs {
     /// Counts what is there. Blocking.
     pub(crate) fn open(dir: PathBuf) -> Result<Self, ConductorError> {
-        let blobs = Self { dir, totals: Arc::default() };
+        let blobs = Self { dir, totals: Arc::default(), lately: Arc::default() };
         let mut totals = Totals::default();
         blobs.for_each(|file| {
             if file.digest.is_some() {
@@ -98,6 +101,9 @@ impl Blobs {
     /// Removes a file if it is still older than that; says whether it did.
     pub(crate) fn remove_older(&self, file: &StoredFile, than: Duration) -> Result<bool, ConductorError> {
         let mut totals = self.lock();
+        if file.digest.is_some_and(|digest| self.has_lately(&digest)) {
+            return Ok(false);
+        }
         match std::fs::metadata(&file.path).and_then(|metadata| metadata.modified()) {
             Ok(modified) if age(modified) >= than => {}
             Ok(_) => return Ok(false),
@@ -110,6 +116,11 @@ impl Blobs {
             totals.bytes = totals.bytes.saturating_sub(file.bytes);
         }
         Ok(true)
+    }
+
+    /// Whether the blob was put lately, so that it is there and stays.
+    pub(crate) fn has_lately(&self, digest: &Hash) -> bool {
+        self.lately.has(digest)
     }
 
     /// Dates a stored file anew if it is not young. Says whether there is a file.
@@ -142,11 +153,15 @@ impl Blobs {
         if bytes.len() > MAX_BLOB_BYTES {
             return Err(failed(format!("{} bytes; at most {MAX_BLOB_BYTES} are allowed", bytes.len())));
         }
+        if self.has_lately(&digest) {
+            return Ok(digest);
+        }
         let path = self.path(&digest);
         if self.renew(&path).map_err(|error| failed(chain(&error)))? {
             // A file under its final name was complete and on disk before it got the name. One that a failing disk
             // damaged since is written anew: a put promises that the blob can be read.
             if std::fs::read(&path).is_ok_and(|stored| stored == bytes) {
+                self.lately.note(digest);
                 return Ok(digest);
             }
             tracing::warn!(blob = %digest, "a stored blob did not match its digest and is written anew");
@@ -160,6 +175,7 @@ impl Blobs {
         totals.bytes = totals.bytes.saturating_sub(before.unwrap_or(0)) + bytes.len() as u64;
         drop(totals);
         sync_dir(path.parent().unwrap_or(&self.dir)).map_err(|error| failed(chain(&error)))?;
+        self.lately.note(digest);
         Ok(digest)
     }
 
@@ -169,7 +185,7 @@ impl Blobs {
     /// # Errors
     /// When the file system does not say.
     pub(crate) fn hold(&self, digest: &Hash) -> std::io::Result<bool> {
-        self.renew(&self.path(digest))
+        Ok(self.has_lately(digest) || self.renew(&self.path(digest))?)
     }
 
     /// A file for a blob whose bytes come bit by bit, and the path that it gets once they are whole. Blocking.
@@ -213,24 +229,31 @@ impl Blobs {
         let failed =
             |message: String| JournalError::Blob { digest: digest.chars().take(80).collect(), message };
         let hash: Hash = digest.parse().map_err(|error| failed(chain(&error)))?;
-        let path = self.path(&hash);
+        let read = self.read(&hash).map_err(failed);
+        if read.is_err() {
+            // The next put looks, and mends it.
+            self.lately.forget(&hash);
+        }
+        read
+    }
+
+    fn read(&self, hash: &Hash) -> Result<Vec<u8>, String> {
+        let path = self.path(hash);
         let size = match std::fs::metadata(&path) {
             Ok(metadata) => metadata.len(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(failed("it is not stored here".into()));
+                return Err("it is not stored here".to_owned());
             }
-            Err(error) => return Err(failed(error.to_string())),
+            Err(error) => return Err(error.to_string()),
         };
         if size > MAX_BLOB_BYTES as u64 {
-            return Err(failed(format!(
-                "the stored file has {size} bytes; at most {MAX_BLOB_BYTES} are allowed"
-            )));
+            return Err(format!("the stored file has {size} bytes; at most {MAX_BLOB_BYTES} are allowed"));
         }
-        let bytes = std::fs::read(&path).map_err(|error| failed(error.to_string()))?;
-        if Hash::digest(&bytes) != hash {
-            return Err(failed(
-                "the stored file does not match the digest; it was changed or the disk is failing".into(),
-            ));
+        let bytes = std::fs::read(&path).map_err(|error| error.to_string())?;
+        if Hash::digest(&bytes) != *hash {
+            return Err(
+                "the stored file does not match the digest; it was changed or the disk is failing".to_owned()
+            );
         }
         Ok(bytes)
     }

@@ -16,7 +16,7 @@ use crate::logged;
 use crate::network::links::{AskError, Question};
 use crate::network::wire::{self, ProposeReply, Target};
 use crate::node::{Node, Running};
-use crate::propose::Committed;
+use crate::waiting::Committed;
 
 /// How long a command waits for a leader, in all.
 pub const LEADER_TIMEOUT: Duration = Duration::from_secs(5);

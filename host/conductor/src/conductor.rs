@@ -15,7 +15,7 @@ pub use queries::{RaftStatus, StoreSizes};
 
 use async_trait::async_trait;
 use inquisitor_engine::journal::{
-    Applied, BlobDigest, Checkpoint, Command, Inquiry, InquiryId, Journal, JournalError,
+    Applied, BlobDigest, Checkpoint, Command, Inquiry, InquiryId, Journal, JournalError, Outline,
 };
 use inquisitor_engine::placement::{Pool, Worker};
 use openraft::ServerState;
@@ -37,7 +37,7 @@ use crate::network::Network;
 use crate::node::{Node, Running};
 use crate::propose::Proposer;
 use crate::raft::{Member, Raft};
-use crate::read;
+use crate::read::{self, Small};
 use crate::reads::Rounds;
 use crate::snapshot;
 use crate::state::{self, StateMachine, blocking};
@@ -382,8 +382,15 @@ impl Journal for Conductor {
     }
 
     async fn inquiry(&self, id: &str) -> Result<Option<Inquiry>, JournalError> {
+        if let Small::Read(inquiry) = self.read_few(|store| read::small_inquiry(store, id))? {
+            return Ok(inquiry.map(|inquiry| *inquiry));
+        }
         let id = id.to_owned();
         Ok(self.read(move |store| read::inquiry(store, &id)).await?)
+    }
+
+    async fn outline(&self, id: &str) -> Result<Option<Outline>, JournalError> {
+        Ok(self.read_few(|store| read::outline(store, id))?)
     }
 
     async fn unfinished(&self) -> Result<Vec<InquiryId>, JournalError> {
@@ -391,7 +398,7 @@ impl Journal for Conductor {
     }
 
     async fn checkpoint(&self) -> Result<Checkpoint, JournalError> {
-        let checkpoint = self.read(read::checkpoint).await?;
+        let checkpoint = self.read_few(read::checkpoint)?;
         Ok(Checkpoint { size: checkpoint.size, root: checkpoint.root.to_string() })
     }
 
@@ -410,6 +417,7 @@ mod tests {
 
     use super::*;
     use crate::raft::{Batch, COMMAND_FORMAT};
+    use crate::waiting::Waiting;
 
     #[tokio::test]
     async fn a_member_that_meets_a_newer_format_stops_and_says_so() {
@@ -417,7 +425,11 @@ mod tests {
         let conductor = Conductor::open(ConductorConfig::new(dir.path().join("data"), "a")).await.unwrap();
         assert_eq!(conductor.obstacles(), Vec::<String>::new());
         let raft = &conductor.running().unwrap().raft;
-        let newer = Batch { format: COMMAND_FORMAT + 1, changes: vec![Bytes::from_static(b"?")] };
+        let newer = Batch {
+            format: COMMAND_FORMAT + 1,
+            changes: vec![Bytes::from_static(b"?")],
+            waiting: Waiting::default(),
+        };
         raft.client_write(newer).await.unwrap_err();
         let mut metrics = raft.metrics();
         metrics.wait_for(|metrics| metrics.running_state.is_err()).await.unwrap();

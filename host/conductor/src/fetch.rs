@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::blobs::{Blobs, MAX_BLOB_BYTES};
 use crate::error::{ConductorError, chain};
+use crate::lately::Lately;
 use crate::network::links::{AskError, Links};
 use crate::network::wire::{BLOB_CHUNK_BYTES, BLOB_GET, BLOB_HOLD, BLOB_PULL, BLOB_PUT, Target};
 use crate::node::{Node, Running};
@@ -35,17 +36,14 @@ const PIECE_DEADLINE: Duration = Duration::from_secs(10);
 const PULL_DEADLINE: Duration = Duration::from_secs(120);
 /// How long a spread may take until a majority holds the blob.
 const SPREAD_DEADLINE: Duration = Duration::from_secs(130);
-/// How long it is remembered that a majority holds a blob. Far below the age at which a member may sweep it.
-const CONFIRMED_FOR: Duration = Duration::from_secs(300);
-/// Blobs of which that is remembered; where there are more, all is forgotten and asked anew.
-const MAX_CONFIRMED: usize = 65_536;
 
 /// Transfers under way, and what is known from those that are over.
 pub(crate) struct Transfers {
     places: Semaphore,
     /// One fetch for each blob; others wait for it.
     fetching: Mutex<HashMap<Hash, Arc<tokio::sync::Mutex<()>>>>,
-    confirmed: Mutex<HashMap<Hash, Instant>>,
+    /// Blobs that a majority holds.
+    confirmed: Lately,
     /// Places for each member that is given blobs.
     giving: Mutex<HashMap<u64, Arc<Semaphore>>>,
 }
@@ -55,7 +53,7 @@ impl Default for Transfers {
         Self {
             places: Semaphore::new(MAX_TRANSFERS),
             fetching: Mutex::default(),
-            confirmed: Mutex::default(),
+            confirmed: Lately::default(),
             giving: Mutex::default(),
         }
     }
@@ -66,21 +64,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Transfers {
-    fn is_confirmed(&self, digest: &Hash) -> bool {
-        lock(&self.confirmed).get(digest).is_some_and(|at| at.elapsed() < CONFIRMED_FOR)
-    }
-
     fn places_of(&self, id: u64) -> Arc<Semaphore> {
         lock(&self.giving).entry(id).or_insert_with(|| Arc::new(Semaphore::new(MAX_GIVEN))).clone()
     }
 
     /// Takes note that a majority holds the blob.
     pub(crate) fn confirm(&self, digest: Hash) {
-        let mut confirmed = lock(&self.confirmed);
-        if confirmed.len() >= MAX_CONFIRMED {
-            confirmed.clear();
-        }
-        confirmed.insert(digest, Instant::now());
+        self.confirmed.note(digest);
     }
 }
 
@@ -102,6 +92,11 @@ impl Node {
     /// Keeps a blob here and, in a cluster, on a majority of the voters. The others get it too, in the background.
     pub(crate) async fn put_blob(self: &Arc<Self>, bytes: Vec<u8>) -> Result<Hash, JournalError> {
         let bytes = Bytes::from(bytes);
+        let digest = Hash::digest(&bytes);
+        let is_alone = self.links.is_none();
+        if self.blobs.has_lately(&digest) && (is_alone || self.transfers.confirmed.has(&digest)) {
+            return Ok(digest);
+        }
         let Some(links) = self.links.clone() else {
             return on_disk(&self.blobs, move |blobs| blobs.put(&bytes)).await;
         };
@@ -109,8 +104,7 @@ impl Node {
             // Before anybody is sent it.
             return on_disk(&self.blobs, move |blobs| blobs.put(&bytes)).await;
         }
-        let digest = Hash::digest(&bytes);
-        if self.transfers.is_confirmed(&digest) {
+        if self.transfers.confirmed.has(&digest) {
             // The same manifest is submitted again and again, as by a schedule.
             return on_disk(&self.blobs, move |blobs| blobs.put(&bytes)).await;
         }
@@ -140,7 +134,7 @@ impl Node {
                 false => Err(wrong("a command names it and it is not stored; put it first".into())),
             };
         };
-        if self.transfers.is_confirmed(&hash) {
+        if self.transfers.confirmed.has(&hash) {
             return Ok(());
         }
         if !is_here {

@@ -14,7 +14,7 @@
 //! - `record`, `keys` and `rows`: the applied state's rows.
 //! - `state`: the state machine and when it is durable; `snapshot`: the state in one file.
 //! - `read`, `list`: one inquiry, the ledger, and lists; `registry`: tenants, keys and plugins in memory.
-//! - `blobs`, `sweep`: what is too large for the log, and which of it nothing names any more.
+//! - `blobs`, `lately`, `sweep`: what is too large for the log, and which of it nothing names any more.
 //! - `backup`: the state with its blobs in one file: made, verified, restored.
 //! - `log`, `log_writer`: the Raft log; `leading`: when a leader's own append counts; `compact`: giving free space back.
 //!
@@ -23,8 +23,8 @@
 //! - `identity`, `claims`: who a member is; `forming`: how a new disk becomes one; `members`: joining, settling in, leaving.
 //! - `network`: the ways to others, and answering them.
 //! - `election`: when to stand for it; `duties`: what falls to a leader; `transfer`: handing over.
-//! - `commit`, `propose`: commands, on any member and in batches; `reads`: as new as the question; `fetch`: blobs between
-//!   members; `steps`: attempts at steps that the leader leases to others.
+//! - `commit`, `propose`, `waiting`: commands, on any member and in batches, and their answers; `reads`: as new as the
+//!   question; `fetch`: blobs between members; `steps`: attempts at steps that the leader leases to others.
 //!
 //! # Files in the data directory
 //! `inquisitor-data` (whose directory it is, format), `raft-log.redb`, `state.redb` (applied state, the member's
@@ -53,6 +53,7 @@ mod fetch;
 mod forming;
 mod identity;
 mod keys;
+mod lately;
 mod leading;
 mod list;
 mod log;
@@ -78,6 +79,7 @@ mod steps;
 mod storage_tests;
 mod sweep;
 mod transfer;
+mod waiting;
 
 pub use backup::{
     AppliedId, Backup, BackupManifest, BlobPart, Restored, StatePart, Verified, restore, verify,
@@ -96,7 +98,7 @@ pub use inquisitor_peer::{
 };
 pub use list::{InquiryFilter, InquiryState, MAX_PAGE_SCAN, Page, Summary, SummaryStage};
 pub use peers::{MAX_PEERS, PeerList};
-pub use read::MAX_PAGE;
+pub use read::{MAX_PAGE, StoredFinding};
 pub use registry::Registry;
 pub use steps::STEP_LEASE;
 pub use sweep::{MIN_SWEEP_AGE, Swept};

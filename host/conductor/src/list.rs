@@ -122,6 +122,17 @@ impl InquiryFilter {
             && self.verdict.is_none_or(|wanted| verdict == Some(wanted))
     }
 
+    /// Whether few may pass, so that a page may have to look at many.
+    pub(crate) fn is_narrow(&self) -> bool {
+        let by_state =
+            self.state.is_some_and(|state| state != InquiryState::Running || self.tenant.is_some());
+        by_state
+            || self.tag.is_some()
+            || self.manifest.is_some()
+            || self.kind.is_some()
+            || self.verdict.is_some()
+    }
+
     /// The table to walk, and what its keys begin with.
     fn index(&self) -> (Table, Vec<u8>) {
         match (&self.tenant, self.state) {
@@ -157,8 +168,10 @@ pub(crate) fn list(
     let mut looked_at = 0;
     while looked_at < MAX_PAGE_SCAN {
         let to = [prefix.as_slice(), &next.to_be_bytes()].concat();
-        let slice = view.range(table, &prefix, &to, SLICE, true)?;
-        let is_last = slice.len() < SLICE;
+        // One more than are wanted says whether there is a next page.
+        let wanted = if filter.is_narrow() { SLICE } else { SLICE.min(limit - items.len() + 1) };
+        let slice = view.range(table, &prefix, &to, wanted, true)?;
+        let is_last = slice.len() < wanted;
         let mut rows = slice.into_iter().peekable();
         while let Some((key, value)) = rows.next() {
             next = number_of(&key)?;

@@ -462,7 +462,7 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
         I::IntoIter: OptionalSend,
     {
         self.shared.check().map_err(|error| write_error(&error))?;
-        let mut rows = Vec::new();
+        let (mut rows, mut waiting) = (Vec::new(), Vec::new());
         let mut at_once = true;
         {
             let mut recent = self.shared.recent();
@@ -471,6 +471,9 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
                     recent.leading.learn(Some(entry.log_id.index), membership);
                 }
                 at_once &= recent.leading.counts_at_once(recent.vote.as_ref(), &entry.log_id);
+                if let EntryPayload::Normal(batch) = &entry.payload {
+                    waiting.push(batch.waiting.clone());
+                }
                 let bytes = encode(&entry).map_err(|error| write_error(&error))?;
                 let index = entry.log_id.index;
                 recent.remove(index);
@@ -481,7 +484,7 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
             }
         }
         let (done, now) = if at_once { (None, Some(callback)) } else { (Some(callback), None) };
-        self.shared.writer.send(Op::Append { rows, done }).map_err(|error| write_error(&error))?;
+        self.shared.writer.send(Op::Append { rows, waiting, done }).map_err(|error| write_error(&error))?;
         if let Some(callback) = now {
             callback.log_io_completed(Ok(()));
         }

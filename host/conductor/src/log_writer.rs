@@ -11,6 +11,7 @@ use crate::database::Commit;
 use crate::error::{ConductorError, chain};
 use crate::log::{ENTRIES, FACTS, PURGED, Shared};
 use crate::raft::TypeConfig;
+use crate::waiting::Waiting;
 
 /// Operations that share one transaction at most. openraft waits for each of its own, so there are few; the bound keeps the
 /// time until the first is durable in sight.
@@ -20,8 +21,9 @@ type Done = oneshot::Sender<Result<(), String>>;
 
 /// Something to write.
 pub(crate) enum Op {
-    /// Entries by index, encoded. Without `done` openraft goes on meanwhile; who waits for the disk does so by the index.
-    Append { rows: Vec<(u64, Vec<u8>)>, done: Option<LogFlushed<TypeConfig>> },
+    /// Entries by index, encoded, and those who wait for them here. Without `done` openraft goes on meanwhile; who waits for
+    /// the disk does so by the index.
+    Append { rows: Vec<(u64, Vec<u8>)>, waiting: Vec<Waiting>, done: Option<LogFlushed<TypeConfig>> },
     /// A named value. Without `done` nobody waits, and it need not cause a transaction of its own.
     Fact { name: &'static str, value: Vec<u8>, done: Option<Done> },
     /// Remove entries from an index on.
@@ -110,10 +112,11 @@ fn write(shared: &Shared, ops: Vec<Op>) {
             Err(error) => Err(chain(error)),
         };
         match op {
-            Op::Append { rows, done } => {
+            Op::Append { rows, waiting, done } => {
                 if let (Ok(()), Some((last, _))) = (&answer, rows.last()) {
                     shared.flushed(last + 1);
                 }
+                waiting.iter().for_each(Waiting::note_logged);
                 if let Some(done) = done {
                     done.log_io_completed(answer.map_err(std::io::Error::other));
                 }

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use inquisitor_engine::journal::Applied;
-use openraft::error::{ClientWriteError, RaftError};
+use openraft::error::ClientWriteError;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::network::wire::ProposeReply;
 use crate::raft::{Batch, COMMAND_FORMAT, Member, Raft};
+use crate::waiting::{Answer, Committed, NotNow, Waiting};
 
 /// Commands that wait for the next batch; whoever comes after waits until there is room. Bounds memory under load.
 const MAX_WAITING: usize = 4096;
@@ -20,41 +20,26 @@ const MAX_BATCH: usize = 512;
 /// quickly.
 const MAX_BATCH_BYTES: usize = 4 << 20;
 
-/// Commands that wait from which a second batch is begun while the first is under way, so that one is made durable while the
-/// other is applied. With fewer, both would only share what the disk can do.
-const SECOND_BATCH_FROM: usize = 32;
-
 /// Bytes of batches after which a snapshot is asked for, so that the log can be purged; but not before they are as many as
 /// the last snapshot's, lest copying the state become most of the work. Entries alone are no measure: each may be small or
 /// hold hundreds of commands.
 const SNAPSHOT_FROM_BYTES: u64 = 64 << 20;
 
-/// A command that is committed and applied on this member.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Committed {
-    /// Of the log entry that it lies in.
-    pub(crate) index: u64,
-    pub(crate) applied: Applied,
-}
-
-/// Why a command got no answer. It may be committed all the same.
-pub(crate) type NotNow = String;
-
-type Answer = oneshot::Sender<Result<Committed, NotNow>>;
-
-struct Waiting {
+struct Command {
     change: Bytes,
     answer: Answer,
 }
 
-/// Batches that are committed at a time.
+/// Batches that are committed at a time: one is made durable while the one before is applied. Two on their way to the disk
+/// would only share what it can do, and openraft writes one after the other, so that the second would wait when it might
+/// still grow.
 const MAX_IN_FLIGHT: u32 = 2;
 
 /// Takes commands in and commits them in batches.
 pub(crate) struct Proposer {
     /// One permit for each batch.
     gate: Arc<Semaphore>,
-    queue: Mutex<Option<mpsc::Sender<Waiting>>>,
+    queue: Mutex<Option<mpsc::Sender<Command>>>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -72,7 +57,7 @@ impl Proposer {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let closed = || "the conductor is shut down".to_owned();
         let (answer, answered) = oneshot::channel();
-        queue.ok_or_else(closed)?.send(Waiting { change, answer }).await.map_err(|_| closed())?;
+        queue.ok_or_else(closed)?.send(Command { change, answer }).await.map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?
     }
 
@@ -105,7 +90,7 @@ impl Proposer {
 /// Commands that were taken in and are in no batch yet.
 #[derive(Default)]
 struct Pending {
-    commands: Vec<Waiting>,
+    commands: Vec<Command>,
     bytes: usize,
 }
 
@@ -114,13 +99,13 @@ impl Pending {
         self.commands.len() < MAX_BATCH && self.bytes < MAX_BATCH_BYTES
     }
 
-    fn push(&mut self, command: Waiting) {
+    fn push(&mut self, command: Command) {
         self.bytes += command.change.len();
         self.commands.push(command);
     }
 
     /// Takes in what has arrived.
-    fn fill(&mut self, waiting: &mut mpsc::Receiver<Waiting>) {
+    fn fill(&mut self, waiting: &mut mpsc::Receiver<Command>) {
         while self.has_room()
             && let Ok(command) = waiting.try_recv()
         {
@@ -148,10 +133,12 @@ impl Growth {
     }
 }
 
-async fn run(raft: Raft, snapshot: PathBuf, mut waiting: mpsc::Receiver<Waiting>, gate: Arc<Semaphore>) {
+async fn run(raft: Raft, snapshot: PathBuf, mut waiting: mpsc::Receiver<Command>, gate: Arc<Semaphore>) {
     let mut pending = Pending::default();
     let mut growth = Growth { bytes: 0, snapshot };
     let mut in_flight = JoinSet::new();
+    // The batch that is on its way to the disk.
+    let mut unlogged: Option<Waiting> = None;
     let mut open = true;
     while open || !pending.commands.is_empty() || !in_flight.is_empty() {
         tokio::select! {
@@ -160,29 +147,31 @@ async fn run(raft: Raft, snapshot: PathBuf, mut waiting: mpsc::Receiver<Waiting>
                     tracing::error!(%error, "the task that commits a batch failed");
                 }
             }
+            () = logged(unlogged.as_ref()) => unlogged = None,
             command = waiting.recv(), if open && pending.has_room() => match command {
                 Some(command) => pending.push(command),
                 None => open = false,
             },
         }
         if in_flight.is_empty() {
+            unlogged = None;
             // Those that were woken together get to hand theirs in before the batch is closed.
             tokio::task::yield_now().await;
         }
         pending.fill(&mut waiting);
-        let begin = match in_flight.len() {
-            0 => !pending.commands.is_empty(),
-            1 => pending.commands.len() >= SECOND_BATCH_FROM || !pending.has_room(),
-            _ => false,
-        };
-        if begin {
+        let is_room = unlogged.is_none() && in_flight.len() < MAX_IN_FLIGHT as usize;
+        if is_room && !pending.commands.is_empty() {
             let mut batch = std::mem::take(&mut pending);
             batch.commands.retain(|command| !command.answer.is_closed());
             if batch.commands.is_empty() {
                 continue;
             }
             let due = growth.is_due(batch.bytes);
-            in_flight.spawn(commit(raft.clone(), batch.commands, gate.clone()));
+            let (changes, answers) =
+                batch.commands.into_iter().map(|command| (command.change, command.answer)).unzip();
+            let batch = Batch { format: COMMAND_FORMAT, changes, waiting: Waiting::new(answers) };
+            unlogged = Some(batch.waiting.clone());
+            in_flight.spawn(commit(raft.clone(), batch, gate.clone()));
             if due && let Err(error) = raft.trigger().snapshot().await {
                 tracing::warn!(%error, "a snapshot could not be asked for; the log grows on");
             }
@@ -190,45 +179,43 @@ async fn run(raft: Raft, snapshot: PathBuf, mut waiting: mpsc::Receiver<Waiting>
     }
 }
 
-async fn commit(raft: Raft, batch: Vec<Waiting>, gate: Arc<Semaphore>) {
+async fn logged(batch: Option<&Waiting>) {
+    match batch {
+        Some(batch) => batch.logged().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn commit(raft: Raft, batch: Batch, gate: Arc<Semaphore>) {
     let _permit = gate.acquire().await;
-    let (changes, answers): (Vec<Bytes>, Vec<Answer>) =
-        batch.into_iter().map(|command| (command.change, command.answer)).unzip();
-    let result = raft.client_write(Batch { format: COMMAND_FORMAT, changes }).await;
-    // A receiver that has gone no longer wants its answer; the command is committed all the same.
-    match result {
-        Ok(written) if written.data.0.len() == answers.len() => {
-            let index = written.log_id.index;
-            for (answer, applied) in answers.into_iter().zip(written.data.0) {
-                let _ = answer.send(Ok(Committed { index, applied }));
-            }
+    let waiting = batch.waiting.clone();
+    let mut written = match raft.client_write_ff(batch).await {
+        Ok(written) => written,
+        Err(error) => return waiting.fail(&format!("this member has stopped: {error}")),
+    };
+    tokio::select! {
+        biased;
+        () = waiting.answered() => {
+            // openraft complains where nobody takes its answer.
+            tokio::spawn(written);
         }
-        Ok(written) => {
-            let problem = format!("{} answers to {} commands", written.data.0.len(), answers.len());
-            for answer in answers {
-                let _ = answer.send(Err(problem.clone()));
-            }
-        }
-        Err(error) => {
-            let problem = describe(&error);
-            for answer in answers {
-                let _ = answer.send(Err(problem.clone()));
-            }
-        }
+        result = &mut written => match result {
+            // Not answered by the state machine, which read the entry from the disk.
+            Ok(Ok(written)) => waiting.answer(written.log_id.index, written.data.0),
+            Ok(Err(error)) => waiting.fail(&describe(&error)),
+            Err(_) => waiting.fail("this member has stopped"),
+        },
     }
 }
 
 /// The error in words, with what to do.
-fn describe(error: &RaftError<u64, ClientWriteError<u64, Member>>) -> String {
+fn describe(error: &ClientWriteError<u64, Member>) -> String {
     match error {
-        RaftError::APIError(ClientWriteError::ForwardToLeader(to)) => {
-            match (&to.leader_id, &to.leader_node) {
-                (Some(id), Some(member)) => format!("the leader is `{}` ({id:016x}); ask there", member.name),
-                _ => "there is no leader now; try again".to_owned(),
-            }
-        }
-        RaftError::APIError(error) => error.to_string(),
-        RaftError::Fatal(error) => format!("this member has stopped: {error}"),
+        ClientWriteError::ForwardToLeader(to) => match (&to.leader_id, &to.leader_node) {
+            (Some(id), Some(member)) => format!("the leader is `{}` ({id:016x}); ask there", member.name),
+            _ => "there is no leader now; try again".to_owned(),
+        },
+        error => error.to_string(),
     }
 }
 

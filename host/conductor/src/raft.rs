@@ -6,6 +6,8 @@ use bytes::Bytes;
 use inquisitor_engine::journal::Applied;
 use serde::{Deserialize, Serialize};
 
+use crate::waiting::Waiting;
+
 /// Format of the commands in the log; see [`crate::change`].
 pub(crate) const COMMAND_FORMAT: u16 = 1;
 
@@ -17,6 +19,9 @@ pub(crate) struct Batch {
     pub(crate) format: u16,
     /// Each an encoded [`crate::change::Change`].
     pub(crate) changes: Vec<Bytes>,
+    /// Who waits for the answers here; not in the log.
+    #[serde(skip)]
+    pub(crate) waiting: Waiting,
 }
 
 /// What became of a batch's commands, in their order; empty for an entry that holds none.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use inquisitor_engine::journal::{Inquiry, Interim, Status, StepRecord, StepState, Token};
+use bytes::Bytes;
+use inquisitor_engine::journal::{Inquiry, Interim, Outline, Status, StepRecord, StepState, Token};
 use inquisitor_findings::finding::Finding;
 use inquisitor_ledger::{
     Checkpoint, Hash, LedgerError, NodeReader, consistency_proof, export_checkpoint_line, inclusion_proof,
@@ -13,25 +14,66 @@ use inquisitor_ledger::{
 use crate::database::Store;
 use crate::error::ConductorError;
 use crate::keys::{inquiry_prefix, node_key, number_of, numbered_key, prefix_end};
-use crate::record::{EndRow, InquiryRow, PlanRow, RecordRow, Stage, StepRow, decode, decode_json};
+use crate::record::{EndRow, InquiryRow, PlanRow, RecordRow, Rounds, Stage, StepRow, decode, decode_json};
 use crate::rows::{ReadRows, Table, View};
 use crate::state::Head;
 
 /// Inquiries or ledger entries that one call returns at most; for more, ask again from where it ended.
 pub const MAX_PAGE: usize = 1000;
 
+/// Steps up to which an inquiry is read without a detour over a thread that may block: well below a millisecond of work.
+const SMALL_STEPS: u32 = 8;
+
 /// An entry's index and canonical bytes.
 type Entry = (u64, Vec<u8>);
 
 pub(crate) fn inquiry(store: &Store, id: &str) -> Result<Option<Inquiry>, ConductorError> {
     let view = View::new(store)?;
-    let Some(row) = view.get(Table::Inquiries, id.as_bytes())? else { return Ok(None) };
-    let row: InquiryRow = decode("an inquiry", &row)?;
+    match inquiry_row(&view, id)? {
+        Some(row) => whole(&view, id, row).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The inquiry in outline; reads one row.
+pub(crate) fn outline(store: &Store, id: &str) -> Result<Option<Outline>, ConductorError> {
+    let row = inquiry_row(&View::new(store)?, id)?;
+    Ok(row.map(|row| Outline {
+        continuous: row.rounds.as_ref().is_some_and(Rounds::has_any),
+        running: row.stage == Stage::Running,
+        cancel_requested: row.cancel_requested.is_some(),
+        tenant: row.tenant,
+    }))
+}
+
+/// An inquiry that is read on the spot, or is too much for that.
+pub(crate) enum Small {
+    /// As it is; none where there is no such inquiry.
+    Read(Option<Box<Inquiry>>),
+    /// Nothing was read.
+    Large,
+}
+
+/// The same, unless it has more steps than [`SMALL_STEPS`] or any that run again and again.
+pub(crate) fn small_inquiry(store: &Store, id: &str) -> Result<Small, ConductorError> {
+    let view = View::new(store)?;
+    Ok(match inquiry_row(&view, id)? {
+        None => Small::Read(None),
+        Some(row) if row.steps > SMALL_STEPS || row.rounds.is_some() => Small::Large,
+        Some(row) => Small::Read(Some(Box::new(whole(&view, id, row)?))),
+    })
+}
+
+fn inquiry_row(view: &View<'_>, id: &str) -> Result<Option<InquiryRow>, ConductorError> {
+    view.get(Table::Inquiries, id.as_bytes())?.map(|row| decode("an inquiry", &row)).transpose()
+}
+
+fn whole(view: &View<'_>, id: &str, row: InquiryRow) -> Result<Inquiry, ConductorError> {
     let plan = view
         .get(Table::Plans, id.as_bytes())?
         .ok_or_else(|| ConductorError::damaged("the state", format!("inquiry {id} has no plan")))?;
     let plan: PlanRow = decode("a plan", &plan)?;
-    Ok(Some(Inquiry {
+    Ok(Inquiry {
         id: id.to_owned(),
         plan: decode_json("a plan", &plan.plan)?,
         manifest: row.manifest,
@@ -40,10 +82,35 @@ pub(crate) fn inquiry(store: &Store, id: &str) -> Result<Option<Inquiry>, Conduc
         origin: row.origin.into(),
         submitted: row.submitted,
         cancel_requested: row.cancel_requested,
-        interim: interim(&view, id, &row.stage)?,
-        status: status(&view, id, &row.stage)?,
-        steps: steps(&view, id)?,
-    }))
+        interim: interim(view, id, &row.stage)?,
+        status: status(view, id, &row.stage)?,
+        steps: steps(view, id)?,
+    })
+}
+
+/// A finding as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFinding {
+    /// JSON of the finding, made when it was drawn.
+    pub json: Bytes,
+    /// Whether the inquiry goes on.
+    pub interim: bool,
+    /// When it was drawn, nanoseconds since the Unix epoch.
+    pub at: i64,
+}
+
+/// The last finding of an inquiry; none where it has none.
+pub(crate) fn finding(store: &Store, id: &str) -> Result<Option<StoredFinding>, ConductorError> {
+    let view = View::new(store)?;
+    let Some(row) = inquiry_row(&view, id)? else { return Ok(None) };
+    let Some(end) = view.get(Table::Ends, id.as_bytes())? else { return Ok(None) };
+    Ok(match (decode("a finding", &end)?, row.stage) {
+        (EndRow::Interim { finding, at }, _) => Some(StoredFinding { json: finding, interim: true, at }),
+        (EndRow::Concluded { finding, .. }, Stage::Concluded { at, .. }) => {
+            Some(StoredFinding { json: finding, interim: false, at })
+        }
+        (EndRow::Concluded { .. } | EndRow::Aborted { .. }, _) => None,
+    })
 }
 
 /// Whether an inquiry was submitted as far as is applied here.
@@ -182,15 +249,29 @@ pub(crate) fn inquiry_entries(
     let view = View::new(store)?;
     let end = prefix_end(&inquiry_prefix(id));
     let keys = view.range(Table::Entries, &numbered_key(&[id], from), &end, limit.min(MAX_PAGE), false)?;
-    keys.into_iter()
-        .map(|(key, _)| {
-            let index = number_of(&key)?;
-            let entry = view.get(Table::Ledger, &index.to_be_bytes())?;
-            let entry = entry
-                .ok_or_else(|| ConductorError::damaged("the ledger", format!("entry {index} is missing")))?;
-            Ok((index, entry))
-        })
-        .collect()
+    keys.into_iter().map(|(key, _)| entry_of(&view, &key)).collect()
+}
+
+/// The same before an index, the last one first.
+pub(crate) fn last_entries(
+    store: &Store,
+    id: &str,
+    before: u64,
+    limit: usize,
+) -> Result<Vec<Entry>, ConductorError> {
+    let view = View::new(store)?;
+    let (from, to) = (inquiry_prefix(id), numbered_key(&[id], before));
+    let keys = view.range(Table::Entries, &from, &to, limit.min(MAX_PAGE), true)?;
+    keys.into_iter().map(|(key, _)| entry_of(&view, &key)).collect()
+}
+
+/// The ledger entry that a key of an inquiry's entries names.
+fn entry_of(view: &View<'_>, key: &[u8]) -> Result<Entry, ConductorError> {
+    let index = number_of(key)?;
+    match view.get(Table::Ledger, &index.to_be_bytes())? {
+        Some(entry) => Ok((index, entry)),
+        None => Err(ConductorError::damaged("the ledger", format!("entry {index} is missing"))),
+    }
 }
 
 impl NodeReader for View<'_> {

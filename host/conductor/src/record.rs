@@ -64,6 +64,11 @@ impl Rounds {
         Self { history: history.max(1), observing: observing.into() }
     }
 
+    /// Whether any step has more than one round.
+    pub(crate) fn has_any(&self) -> bool {
+        !self.observing.is_empty()
+    }
+
     /// Whether the step has more than one round.
     pub(crate) fn has(&self, step: u32) -> bool {
         self.observing.get(step as usize / 8).is_some_and(|byte| byte & (1 << (step % 8)) != 0)

@@ -198,17 +198,17 @@ impl StateMachine {
         self.unsynced_batches + 1 >= SYNC_BATCHES || self.unsynced_bytes + bytes >= SYNC_BYTES
     }
 
-    /// Applies entries in one transaction.
+    /// Applies entries in one transaction, and answers those who wait for them.
     fn apply_entries(&mut self, entries: Vec<Entry>, sync: bool) -> Result<Vec<Answers>, ConductorError> {
         let commit = if sync { Commit::DurableQuickRepair } else { Commit::Deferred };
 
         let mut head = self.head.clone();
         let mut progress = head.progress()?;
-        let (answers, written, changes) = self.store.write(commit, |transaction| {
+        let (mut answers, written, changes) = self.store.write(commit, |transaction| {
             let mut rows = Writer::new(&self.store, transaction);
             let mut answers = Vec::with_capacity(entries.len());
-            for entry in entries {
-                answers.push(apply_entry(&mut rows, &mut progress, &entry)?);
+            for entry in &entries {
+                answers.push(apply_entry(&mut rows, &mut progress, entry)?);
                 let written = rows.take_hash();
                 head.step(entry.log_id, &written);
             }
@@ -237,6 +237,13 @@ impl StateMachine {
         } else {
             self.unsynced_batches += 1;
             self.unsynced_bytes += written;
+        }
+        for (entry, answers) in entries.iter().zip(&mut answers) {
+            if let EntryPayload::Normal(batch) = &entry.payload
+                && batch.waiting.is_open()
+            {
+                batch.waiting.answer(entry.log_id.index, std::mem::take(&mut answers.0));
+            }
         }
         Ok(answers)
     }

@@ -22,6 +22,7 @@ use crate::read;
 use crate::record::OriginRow;
 use crate::rows::{Table, Writer};
 use crate::state::{self, StateMachine};
+use crate::waiting::Waiting;
 
 struct Disk;
 
@@ -90,7 +91,7 @@ fn all(store: &Store) -> Vec<Summary> {
 pub(crate) fn entry(term: u64, index: u64, changes: Vec<Bytes>) -> Entry {
     Entry {
         log_id: id(term, index),
-        payload: EntryPayload::Normal(Batch { format: COMMAND_FORMAT, changes }),
+        payload: EntryPayload::Normal(Batch { format: COMMAND_FORMAT, changes, waiting: Waiting::default() }),
     }
 }
 

@@ -107,6 +107,17 @@ async fn the_entries_of_an_inquiry_are_its_own() {
     assert_eq!(own, expected.map(|(index, kind)| (index, kind.to_owned())));
     assert_eq!(shown(conductor.inquiry_entries("q-2", 1, 1).await.unwrap()), own[1..2]);
     assert_eq!(conductor.inquiry_entries("q", 0, 100).await.unwrap().len(), 4);
+    let last = shown(conductor.last_entries("q-2", u64::MAX, 2).await.unwrap());
+    assert_eq!(last, [own[2].clone(), own[1].clone()]);
+    assert_eq!(shown(conductor.last_entries("q-2", 6, 2).await.unwrap()), own[..1]);
+    assert!(conductor.last_entries("none", u64::MAX, 2).await.unwrap().is_empty());
+
+    let cancelled = conductor.outline("q-2").await.unwrap().unwrap();
+    assert_eq!(cancelled, conductor.inquiry("q-2").await.unwrap().unwrap().into());
+    assert!(cancelled.running && cancelled.cancel_requested && !cancelled.continuous);
+    let ran = conductor.outline("q").await.unwrap().unwrap();
+    assert_eq!(ran, conductor.inquiry("q").await.unwrap().unwrap().into());
+    assert_eq!(conductor.outline("none").await.unwrap(), None);
     assert!(conductor.inquiry_entries("", 0, 100).await.unwrap().is_empty());
 }
 

@@ -54,6 +54,9 @@ async fn rounds_follow_one_another_and_those_in_between_were_missed() {
     assert_eq!((&step.earlier, &step.record), (&vec![], &None), "those of round 0 are history");
     assert_eq!(step.history, [(0, readings(0.0))]);
     assert_eq!(conductor.summary("q").await.unwrap().unwrap().missed, 3);
+    let outline = conductor.outline("q").await.unwrap().unwrap();
+    assert!(outline.continuous && outline.running && !outline.cancel_requested);
+    assert_eq!(outline, inquiry.into());
 
     already(&conductor, record_round("q", 0, 0, second, readings(0.0), true)).await;
     let late = record_round("q", 0, 0, second, readings(9.0), true);

@@ -21,6 +21,12 @@ fn age(data: &Path, digest: &str) {
     file.set_modified(SystemTime::now() - Duration::from_secs(86_400)).unwrap();
 }
 
+/// The same directory in a process that remembers nothing.
+async fn reopened(conductor: Conductor, data: &Path) -> Conductor {
+    conductor.shutdown().await;
+    open(data).await
+}
+
 async fn blob(conductor: &Conductor, text: &str) -> String {
     conductor.put_blob(text.as_bytes().to_vec()).await.unwrap()
 }
@@ -63,6 +69,7 @@ async fn what_the_state_names_stays_and_the_rest_goes_when_it_is_old() {
     for digest in named.iter().chain([&pruned, &forgotten]) {
         age(&data, digest);
     }
+    let conductor = reopened(conductor, &data).await;
 
     let too_soon = conductor.sweep_blobs(MIN_SWEEP_AGE - Duration::from_secs(1)).await.unwrap_err();
     assert!(too_soon.to_string().contains("ask for 3600 or more"), "{too_soon}");
@@ -89,6 +96,8 @@ async fn what_is_put_or_named_again_is_young() {
     let named = blob(&conductor, "named by a command that is refused").await;
     age(&data, &put);
     age(&data, &named);
+    assert_eq!(conductor.sweep_blobs(MIN_SWEEP_AGE).await.unwrap(), Swept::default(), "just put");
+    let conductor = reopened(conductor, &data).await;
     blob(&conductor, "put again").await;
     // Who names it may do so again with success a moment later.
     refusal(&conductor, install(&named, "1.0.0", Some("nobody"))).await;

@@ -13,6 +13,7 @@ use inquisitor_runtime::outcome::Failure;
 use inquisitor_runtime::request::Usage;
 use serde::{Deserialize, Serialize};
 
+use crate::drive::is_continuous;
 use crate::gating::{Access, Bounds, KeyRecord, Origin, PluginRecord, Tenant};
 
 /// Identifier of an inquiry: a UUIDv7 in its usual text form.
@@ -448,6 +449,30 @@ pub struct Inquiry {
     pub steps: BTreeMap<usize, StepState>,
 }
 
+/// What must be known of an inquiry to give it its turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outline {
+    /// The tenant that it belongs to.
+    pub tenant: String,
+    /// Whether some of its steps are observed again and again.
+    pub continuous: bool,
+    /// Whether it has not ended.
+    pub running: bool,
+    /// Whether somebody asked for its end.
+    pub cancel_requested: bool,
+}
+
+impl From<Inquiry> for Outline {
+    fn from(inquiry: Inquiry) -> Self {
+        Self {
+            continuous: is_continuous(&inquiry.plan),
+            running: inquiry.status == Status::Running,
+            cancel_requested: inquiry.cancel_requested.is_some(),
+            tenant: inquiry.bounds.tenant,
+        }
+    }
+}
+
 /// The finding of a continuous inquiry as it stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Interim {
@@ -546,6 +571,11 @@ pub trait Journal: Send + Sync {
 
     /// The inquiry as it stands.
     async fn inquiry(&self, id: &str) -> Result<Option<Inquiry>, JournalError>;
+
+    /// The inquiry in outline. A journal that keeps it apart need not read the whole.
+    async fn outline(&self, id: &str) -> Result<Option<Outline>, JournalError> {
+        Ok(self.inquiry(id).await?.map(Outline::from))
+    }
 
     /// Ids of the inquiries that have not ended, oldest first.
     async fn unfinished(&self) -> Result<Vec<InquiryId>, JournalError>;

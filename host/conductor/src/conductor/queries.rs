@@ -18,9 +18,12 @@ use crate::identity::show_id;
 use crate::list::{self, InquiryFilter, Page, Summary};
 use crate::node::Running;
 use crate::raft::Metrics;
-use crate::read;
+use crate::read::{self, Small, StoredFinding};
 use crate::registry::Registry;
 use crate::snapshot;
+
+/// Rows up to which a list is read without a detour over a thread that may block.
+const FEW_ROWS: usize = 64;
 
 /// What a member says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -142,6 +145,9 @@ impl Conductor {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Page<Summary>, ConductorError> {
+        if limit <= FEW_ROWS && !filter.is_narrow() {
+            return self.read_few(|store| list::list(store, filter, before, limit));
+        }
         let filter = filter.clone();
         self.read(move |store| list::list(store, &filter, before, limit)).await
     }
@@ -179,6 +185,9 @@ impl Conductor {
         from: u64,
         limit: usize,
     ) -> Result<Vec<(u64, Vec<u8>)>, ConductorError> {
+        if limit <= FEW_ROWS {
+            return self.read_few(|store| read::ledger_entries(store, from, limit));
+        }
         self.read(move |store| read::ledger_entries(store, from, limit)).await
     }
 
@@ -193,8 +202,33 @@ impl Conductor {
         from: u64,
         limit: usize,
     ) -> Result<Vec<(u64, Vec<u8>)>, ConductorError> {
+        if limit <= FEW_ROWS {
+            return self.read_few(|store| read::inquiry_entries(store, id, from, limit));
+        }
         let id = id.to_owned();
         self.read(move |store| read::inquiry_entries(store, &id, from, limit)).await
+    }
+
+    /// Index and canonical bytes of the ledger entries of one inquiry before an index, the last one first, at most `limit` (and
+    /// at most 64).
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn last_entries(
+        &self,
+        id: &str,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Vec<u8>)>, ConductorError> {
+        self.read_few(|store| read::last_entries(store, id, before, limit.min(FEW_ROWS)))
+    }
+
+    /// The last finding of an inquiry, as it is kept; none where it has none.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn finding(&self, id: &str) -> Result<Option<StoredFinding>, ConductorError> {
+        self.read_few(|store| read::finding(store, id))
     }
 
     /// How much is stored on this member. Cheap enough for every scrape of metrics.
@@ -260,8 +294,8 @@ impl Conductor {
         read::export(&self.node.state, out)
     }
 
-    /// Reads an inquiry and makes something of it, both on one thread that may block: one with thousands of steps takes long to
-    /// read and as long to show. None where there is no such inquiry.
+    /// Reads an inquiry and makes something of it, both on one thread that may block unless it is small: one with thousands of
+    /// steps takes long to read and as long to show. None where there is no such inquiry.
     ///
     /// # Errors
     /// When the state cannot be read.
@@ -270,6 +304,9 @@ impl Conductor {
         id: &str,
         make: impl FnOnce(Inquiry) -> T + Send + 'static,
     ) -> Result<Option<T>, ConductorError> {
+        if let Small::Read(inquiry) = self.read_few(|store| read::small_inquiry(store, id))? {
+            return Ok(inquiry.map(|inquiry| make(*inquiry)));
+        }
         let id = id.to_owned();
         self.read(move |store| Ok(read::inquiry(store, &id)?.map(make))).await
     }
@@ -284,7 +321,7 @@ impl Conductor {
 
     /// Reads a few rows on this task: what lies in memory, and mostly it does, takes less than the detour over a thread that
     /// may block.
-    fn read_few<T>(
+    pub(super) fn read_few<T>(
         &self,
         read: impl FnOnce(&Store) -> Result<T, ConductorError>,
     ) -> Result<T, ConductorError> {

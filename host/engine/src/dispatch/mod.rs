@@ -21,10 +21,10 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::Engine;
-use crate::drive::{Drive, is_continuous};
+use crate::drive::Drive;
 use crate::error::EngineError;
 use crate::events::Observer;
-use crate::journal::{Inquiry, InquiryId, Status};
+use crate::journal::{InquiryId, Outline};
 
 use self::queue::{Queue, Waiting};
 
@@ -305,7 +305,7 @@ impl Shared {
         }
         loop {
             let Some((id, failures)) = self.state().arrived.front().cloned() else { return Ok(()) };
-            let inquiry = self.engine.journal().inquiry(&id).await?;
+            let inquiry = self.engine.journal().outline(&id).await?;
             let mut state = self.state();
             // Unless it was forgotten meanwhile.
             if state.arrived.front().is_some_and(|(front, _)| *front == id) {
@@ -317,14 +317,13 @@ impl Shared {
         }
     }
 
-    fn sort_in(self: &Arc<Self>, state: &mut State, id: InquiryId, failures: u32, inquiry: Option<Inquiry>) {
-        let Some(inquiry) = inquiry else { return };
-        if inquiry.status != Status::Running || state.stage != Stage::Driving {
+    fn sort_in(self: &Arc<Self>, state: &mut State, id: InquiryId, failures: u32, inquiry: Option<Outline>) {
+        let Some(Outline { tenant, continuous, running, cancel_requested }) = inquiry else { return };
+        if !running || state.stage != Stage::Driving {
             return;
         }
-        let continuous = is_continuous(&inquiry.plan);
-        let mut waiting = Waiting { inquiry: id, tenant: inquiry.bounds.tenant, failures };
-        if inquiry.cancel_requested.is_some() {
+        let mut waiting = Waiting { inquiry: id, tenant, failures };
+        if cancel_requested {
             // Ending it takes no time, and whoever asked for it waits.
             if let Some(active) = state.active.get(&waiting.inquiry) {
                 active.drive.end.cancel();
