@@ -12,6 +12,7 @@ use inquisitor_engine::journal::{Applied, Command, Journal as _};
 use inquisitor_runtime::Runtime;
 use tokio::sync::Semaphore;
 
+use crate::api::inquiries::EndedAnswers;
 use crate::api::large::LargeAnswers;
 use crate::api::uploads::Uploads;
 use crate::config::ServerConfig;
@@ -46,6 +47,8 @@ pub(crate) struct App {
     pub(crate) declared: Arc<Declared>,
     /// Uploads that are under way or that a client may ask about.
     pub(crate) uploads: Uploads,
+    /// Answers about inquiries that have ended.
+    pub(crate) ended: EndedAnswers,
     /// Turns of answers that hold much memory.
     pub(crate) large: LargeAnswers,
     /// The turn of a backup: each takes a copy of the state on the disk, and keeps blobs from being swept away.

@@ -159,6 +159,7 @@ fn build(config: ServerConfig, parts: Parts) -> Result<Arc<App>, ServerError> {
         started: Instant::now(),
         declared: Arc::default(),
         uploads: api::uploads::Uploads::default(),
+        ended: api::inquiries::EndedAnswers::default(),
         large: api::large::LargeAnswers::default(),
         backups: Arc::new(Semaphore::new(1)),
         config,

@@ -1,5 +1,6 @@
 //! Inquiries: submitting, watching and cancelling them, and their findings.
 
+mod ended;
 mod submit;
 mod types;
 mod view;
@@ -9,9 +10,10 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use http::{StatusCode, header};
-use inquisitor_conductor::{InquiryFilter, InquiryState, Summary};
-use inquisitor_engine::journal::{Command, Inquiry, Journal as _, Status, StepRecord};
+use inquisitor_conductor::{InquiryFilter, InquiryState, Summary, SummaryStage};
+use inquisitor_engine::journal::{Command, Inquiry, Journal as _, StepRecord};
 use inquisitor_findings::finding::Verdict;
 use inquisitor_ledger::rfc3339;
 use inquisitor_runtime::request::LogLine;
@@ -29,12 +31,15 @@ use crate::app::{App, now};
 use crate::gate::{Action, Permit, Principal};
 use crate::problem::Problem;
 
+pub(crate) use ended::EndedAnswers;
 pub use types::{
     AttemptLogs, FindingDocument, InquiryDetails, InquiryInstrument, InquiryOrigin, InquiryStatus,
     InquirySummary, InterimFinding, LedgerCheckpoint, LogItem, ManifestDiagnostic, PlanStep, PlanSummary,
     Provenance, RelatedPlace, StepDetails, StepLogs, StepUsage, SubmittedInquiry, TextSpan, ValidationReport,
 };
 pub(super) use view::{log_item, summary as summary_view};
+
+use types::StoredFindingDocument;
 
 use submit::__path_submit;
 use submit::submit;
@@ -52,8 +57,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// Characters of an inquiry's id: those of a UUID.
 const MAX_ID: usize = 64;
-/// Ledger entries that are looked back over at first.
-const FIRST_STRIDE: u64 = 1024;
+/// Ledger entries of an inquiry that are looked back over at once.
+const LOOK_BACK: usize = 32;
 /// Attempts whose logs one answer has at most.
 const MAX_LOGGED_ATTEMPTS: usize = 20;
 
@@ -192,9 +197,22 @@ async fn details(
     _: NoQuery,
 ) -> Result<Response, Problem> {
     let (summary, _) = look_up(&app, &principal, Action::InquiryRead, &id).await?;
-    // Thousands of steps are read and written on a thread that may block.
-    let show = move |inquiry| Json(view::details(view::summary(summary), inquiry)).into_response();
-    app.conductor.inquiry_into(&id, show).await?.ok_or_else(|| missing(&id))
+    let has_ended = !matches!(summary.stage, SummaryStage::Running);
+    let kept = if has_ended { app.ended.get(&id) } else { None };
+    let answer = match kept {
+        Some(kept) => kept,
+        None => {
+            // Thousands of steps are read and written on a thread that may block.
+            let show = move |inquiry| serde_json::to_vec(&view::details(view::summary(summary), inquiry));
+            let shown = app.conductor.inquiry_into(&id, show).await?.ok_or_else(|| missing(&id))?;
+            let answer = Bytes::from(shown.map_err(|error| Problem::internal(&error))?);
+            if has_ended {
+                app.ended.keep(&id, &answer);
+            }
+            answer
+        }
+    };
+    Ok(([(header::CONTENT_TYPE, "application/json")], answer).into_response())
 }
 
 /// Ask for an inquiry to end.
@@ -240,78 +258,52 @@ async fn findings(
     principal: Principal,
     Path(id): Path<String>,
     _: NoQuery,
-) -> Result<Json<FindingDocument>, Problem> {
-    let (_, inquiry) = read(&app, &principal, &id).await?;
-    let (finding, at, interim) = match (inquiry.status, inquiry.interim) {
-        (Status::Concluded { finding, at, .. }, _) => (*finding, at, false),
-        (Status::Running, Some(interim)) => (interim.finding, interim.at, true),
-        (Status::Running, None) => {
-            return Err(Problem::not_found(format!("the inquiry {id} is running and has no finding yet")));
-        }
-        (Status::Aborted { .. }, _) => {
-            return Err(Problem::not_found(format!("the inquiry {id} was aborted and has no finding")));
-        }
+) -> Result<Response, Problem> {
+    let (summary, _) = look_up(&app, &principal, Action::InquiryRead, &id).await?;
+    let Some(stored) = app.conductor.finding(&id).await? else {
+        return Err(Problem::not_found(match summary.stage {
+            SummaryStage::Aborted { .. } => format!("the inquiry {id} was aborted and has no finding"),
+            _ => format!("the inquiry {id} is running and has no finding yet"),
+        }));
     };
-    let kind = if interim { events::UPDATED } else { events::CONCLUDED };
+    let kind = if stored.interim { events::UPDATED } else { events::CONCLUDED };
     let entry = last_entry(&app, &id, kind).await?;
     let checkpoint = app.conductor.ledger_checkpoint()?;
-    Ok(Json(FindingDocument {
+    let finding = serde_json::from_slice(&stored.json).map_err(|error| Problem::internal(&error))?;
+    let document = StoredFindingDocument {
         inquiry: id,
-        interim,
-        at: rfc3339(at),
+        interim: stored.interim,
+        at: rfc3339(stored.at),
         finding,
         provenance: Provenance {
             index: entry.as_ref().map(|entry| entry.index),
             finding_digest: entry.and_then(|entry| entry.body.finding),
-            manifest_digest: inquiry.plan.manifest_digest,
+            manifest_digest: summary.manifest_digest,
             checkpoint: LedgerCheckpoint { size: checkpoint.size, root: checkpoint.root.to_string() },
         },
-    }))
+    };
+    Ok(Json(document).into_response())
 }
 
-/// The last ledger entry of an inquiry that is of this kind. Looks back from the ledger's end in strides that grow, since it is
-/// near the end of an inquiry that may have many entries.
+/// The last ledger entry of an inquiry that is of this kind. Looks back from its last one: few entries come after a finding.
 async fn last_entry(app: &App, id: &str, kind: &str) -> Result<Option<Outline>, Problem> {
-    let mut end = app.conductor.ledger_checkpoint()?.size;
-    let mut stride = FIRST_STRIDE;
-    while end > 0 {
-        let start = end.saturating_sub(stride);
-        let found = last_between(app, id, kind, start, end).await?;
-        if found.is_some() {
-            return Ok(found);
-        }
-        end = start;
-        stride = stride.saturating_mul(4);
-    }
-    Ok(None)
-}
-
-/// The same among the positions from `next` to before `end`.
-async fn last_between(
-    app: &App,
-    id: &str,
-    kind: &str,
-    mut next: u64,
-    end: u64,
-) -> Result<Option<Outline>, Problem> {
-    let mut found = None;
+    let mut before = u64::MAX;
+    let mut wanted = 1;
     loop {
-        let entries = app.conductor.inquiry_entries(id, next, events::SLICE).await?;
-        let is_whole = entries.len() < events::SLICE;
+        let entries = app.conductor.last_entries(id, before, wanted).await?;
+        let is_whole = entries.len() < wanted;
         for (index, bytes) in entries {
-            if index >= end {
-                return Ok(found);
-            }
-            next = index + 1;
+            before = index;
             let outline: Outline =
                 serde_json::from_slice(&bytes).map_err(|error| Problem::internal(&error))?;
             if outline.kind == kind {
-                found = Some(outline);
+                return Ok(Some(outline));
             }
         }
         if is_whole {
-            return Ok(found);
+            return Ok(None);
         }
+        wanted = LOOK_BACK;
     }
 }
 

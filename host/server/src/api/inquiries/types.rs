@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use inquisitor_findings::finding::{Finding, Verdict};
 use inquisitor_manifest::Diagnostic;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 /// How far an inquiry is.
@@ -312,6 +313,16 @@ pub struct FindingDocument {
     pub finding: Finding,
     /// Where the ledger has it.
     pub provenance: Provenance,
+}
+
+/// A [`FindingDocument`] with the finding as it is stored: what lies there as JSON need not be read to be shown.
+#[derive(Serialize)]
+pub(super) struct StoredFindingDocument<'a> {
+    pub(super) inquiry: String,
+    pub(super) interim: bool,
+    pub(super) at: String,
+    pub(super) finding: &'a RawValue,
+    pub(super) provenance: Provenance,
 }
 
 /// Where the ledger has a finding.
