@@ -30,6 +30,8 @@ use crate::raft::{Member, is_majority};
 const MAX_TRANSFERS: usize = 8;
 /// Blobs that a member is given at a time; bounds what waits for one that is slow.
 const MAX_GIVEN: usize = 64;
+/// Bytes up to which a blob's digest is taken on the task that asks: a fraction of a millisecond.
+const SMALL_BLOB: usize = 256 << 10;
 /// How long a piece, or a member's answer to a question about a blob, may take.
 const PIECE_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a member may take to fetch a whole blob.
@@ -92,10 +94,12 @@ impl Node {
     /// Keeps a blob here and, in a cluster, on a majority of the voters. The others get it too, in the background.
     pub(crate) async fn put_blob(self: &Arc<Self>, bytes: Vec<u8>) -> Result<Hash, JournalError> {
         let bytes = Bytes::from(bytes);
-        let digest = Hash::digest(&bytes);
-        let is_alone = self.links.is_none();
-        if self.blobs.has_lately(&digest) && (is_alone || self.transfers.confirmed.has(&digest)) {
-            return Ok(digest);
+        if bytes.len() <= SMALL_BLOB {
+            let digest = Hash::digest(&bytes);
+            let is_alone = self.links.is_none();
+            if self.blobs.has_lately(&digest) && (is_alone || self.transfers.confirmed.has(&digest)) {
+                return Ok(digest);
+            }
         }
         let Some(links) = self.links.clone() else {
             return on_disk(&self.blobs, move |blobs| blobs.put(&bytes)).await;
@@ -104,6 +108,7 @@ impl Node {
             // Before anybody is sent it.
             return on_disk(&self.blobs, move |blobs| blobs.put(&bytes)).await;
         }
+        let digest = Hash::digest(&bytes);
         if self.transfers.confirmed.has(&digest) {
             // The same manifest is submitted again and again, as by a schedule.
             return on_disk(&self.blobs, move |blobs| blobs.put(&bytes)).await;
