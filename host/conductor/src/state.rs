@@ -199,7 +199,7 @@ impl StateMachine {
     }
 
     /// Applies entries in one transaction, and answers those who wait for them.
-    fn apply_entries(&mut self, entries: Vec<Entry>, sync: bool) -> Result<Vec<Answers>, ConductorError> {
+    fn apply_entries(&mut self, entries: &[Entry], sync: bool) -> Result<Vec<Answers>, ConductorError> {
         let commit = if sync { Commit::DurableQuickRepair } else { Commit::Deferred };
 
         let mut head = self.head.clone();
@@ -207,7 +207,7 @@ impl StateMachine {
         let (mut answers, written, changes) = self.store.write(commit, |transaction| {
             let mut rows = Writer::new(&self.store, transaction);
             let mut answers = Vec::with_capacity(entries.len());
-            for entry in &entries {
+            for entry in entries {
                 answers.push(apply_entry(&mut rows, &mut progress, entry)?);
                 let written = rows.take_hash();
                 head.step(entry.log_id, &written);
@@ -298,9 +298,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let multi_thread =
             tokio::runtime::Handle::current().runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
         let applied = if sync && multi_thread {
-            tokio::task::block_in_place(|| self.apply_entries(entries, sync))
+            tokio::task::block_in_place(|| self.apply_entries(&entries, sync))
         } else {
-            self.apply_entries(entries, sync)
+            self.apply_entries(&entries, sync)
         };
         applied.map_err(|error| {
             tracing::error!(%error, "the state cannot be written; this member stops");
