@@ -38,7 +38,7 @@ use crate::server::get;
 /// Members of the cluster.
 const MEMBERS: usize = 3;
 /// How long the members may take until all of them are voters and ready after a fault.
-const WHOLE_PATIENCE: Duration = Duration::from_secs(120);
+const WHOLE_PATIENCE: Duration = Duration::from_secs(600);
 /// How long it may take until something is acknowledged where it can be.
 const PROGRESS_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a loss of the majority lasts at least: longer than requests wait for a leader, which is five seconds.
