@@ -24,7 +24,8 @@ impl Wrk {
         Self { url: url.to_owned(), key: key.to_owned(), script: String::new() }
     }
 
-    /// POST this file instead of GET; where it is to be `distinct`, with a comment at its end that no other request has.
+    /// POST this file instead of GET; where it is to be `distinct`, with an id of its own for each in place of `load`: two
+    /// manifests of one id cannot run at once.
     pub(crate) fn post(mut self, body: &Path, distinct: bool) -> Self {
         self.script = format!(
             "wrk.method = \"POST\"\n\
@@ -37,10 +38,11 @@ impl Wrk {
         if distinct {
             // Every thread of wrk runs the script for itself; the address of a table of its own tells them apart.
             self.script.push_str(
-                "local thread, count = tostring({}), 0\n\
+                "local thread, count = tostring({}):gsub('[^%w]', ''), 0\n\
                  request = function()\n\
                    count = count + 1\n\
-                   return wrk.format(nil, nil, nil, wrk.body .. \"# \" .. thread .. \" \" .. count .. \"\\n\")\n\
+                   local id = 'id: load-' .. thread .. '-' .. count\n\
+                   return wrk.format(nil, nil, nil, (wrk.body:gsub('id: load', id, 1)))\n\
                  end\n",
             );
         }
