@@ -16,7 +16,7 @@ async fn a_backup_of_any_member_becomes_a_cluster_that_others_join() {
         old.submit(&asked, &format!("q{number}")).await;
     }
     let report = old.member(&asked).put_blob(vec![5; 3 << 20]).await.unwrap();
-    done(old.member(&asked), install(&report, "1.0.0", None)).await;
+    accepted(old.member(&asked), install(&report, "1.0.0", None)).await;
     // What the member lacks it gets from another.
     let taken = old.take_disk(&asked);
     let file = taken.path().join("data/blobs").join(&report[..2]).join(&report[2..]);

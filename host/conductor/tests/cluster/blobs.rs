@@ -52,7 +52,7 @@ async fn a_command_may_name_what_another_member_has_and_not_what_nobody_has() {
     let manifest = cluster.member("a").put_blob(b"manifest".to_vec()).await.unwrap();
     cluster.start("c").await;
     cluster.formed().await;
-    done(cluster.member("c"), submit("q", &manifest, plan("n", 1))).await;
+    accepted(cluster.member("c"), submit("q", &manifest, plan("n", 1))).await;
     assert_eq!(holders(&cluster).await, 3, "whoever names a blob has it");
     let nowhere = "ab".repeat(32);
     let refused = cluster.member("c").propose(submit("r", &nowhere, plan("n", 1))).await;

@@ -207,7 +207,7 @@ async fn a_command_larger_than_a_heartbeat_carries_is_replicated() {
     let mut large = plan("large", 1);
     large.tags = (0..64).map(|number| format!("{number}").repeat(64 << 10)).collect();
     // What the ledger says of it is small; the plan has some megabytes.
-    done(member, submit("large", &manifest, large)).await;
+    accepted(member, submit("large", &manifest, large)).await;
     cluster.agree().await;
 }
 

@@ -210,7 +210,7 @@ impl Cluster {
         let member = self.member(name);
         soon("a submission", async {
             let manifest = member.put_blob(b"manifest".to_vec()).await.unwrap();
-            done(member, submit(inquiry, &manifest, plan("n", 1))).await;
+            accepted(member, submit(inquiry, &manifest, plan("n", 1))).await;
         })
         .await;
     }

@@ -112,7 +112,7 @@ async fn submit_steps(cluster: &Cluster, inquiry: &str, steps: usize) {
     let member = cluster.members.values().next().unwrap();
     let manifest = member.put_blob(b"manifest".to_vec()).await.unwrap();
     let component = member.put_blob(b"component".to_vec()).await.unwrap();
-    done(member, submit(inquiry, &manifest, observing(steps, &component))).await;
+    accepted(member, submit(inquiry, &manifest, observing(steps, &component))).await;
 }
 
 /// What a driver of a member is made of. It has one place itself, so that the others are asked first.

@@ -298,6 +298,14 @@ pub async fn done(conductor: &Conductor, command: Command) {
     assert_eq!(conductor.propose(command).await.expect("a command is committed"), Applied::Done, "{shown}");
 }
 
+/// As [`done`], in a cluster: a member that got no answer from a leader that was lost sends the command again, and learns that
+/// it was done the first time.
+pub async fn accepted(conductor: &Conductor, command: Command) {
+    let shown = format!("{command:?}");
+    let applied = conductor.propose(command).await.expect("a command is committed");
+    assert!(matches!(applied, Applied::Done | Applied::AlreadyDone), "{applied:?}: {shown}");
+}
+
 pub async fn leased(conductor: &Conductor, inquiry: &str, step: usize, attempt: u32) -> Token {
     match conductor.propose(lease(inquiry, step, attempt)).await.expect("a command is committed") {
         Applied::Leased(token) => token,
