@@ -359,7 +359,10 @@ fn the_defaults_survive_an_update_and_the_loss_of_a_majority_which_prometheus_te
     cluster.until("a member that is not ready, having no majority", || {
         (!cluster.is_ready(&member(1))).then_some(())
     });
-    assert!(!cluster.connects(CLIENT, "inquisitor", 80), "the service leads to nobody");
+    // The service follows the pods, a moment later.
+    cluster.until("a service that leads to nobody", || {
+        (!cluster.connects(CLIENT, "inquisitor", 80)).then_some(())
+    });
     part("helm test fails", || {
         let (code, output) = cluster.run_to_end(HELM_TEST);
         assert!(code != 0 && !output.contains("VERIFIED"), "{code}: {output}");
