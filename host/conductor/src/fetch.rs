@@ -94,12 +94,12 @@ impl Node {
     /// Keeps a blob here and, in a cluster, on a majority of the voters. The others get it too, in the background.
     pub(crate) async fn put_blob(self: &Arc<Self>, bytes: Vec<u8>) -> Result<Hash, JournalError> {
         let bytes = Bytes::from(bytes);
-        if bytes.len() <= SMALL_BLOB {
-            let digest = Hash::digest(&bytes);
-            let is_alone = self.links.is_none();
-            if self.blobs.has_lately(&digest) && (is_alone || self.transfers.confirmed.has(&digest)) {
-                return Ok(digest);
-            }
+        let small = (bytes.len() <= SMALL_BLOB).then(|| Hash::digest(&bytes));
+        if let Some(digest) = small
+            && self.blobs.has_lately(&digest)
+            && (self.links.is_none() || self.transfers.confirmed.has(&digest))
+        {
+            return Ok(digest);
         }
         let Some(links) = self.links.clone() else {
             return on_disk(&self.blobs, move |blobs| blobs.put(&bytes)).await;
@@ -108,7 +108,7 @@ impl Node {
             // Before anybody is sent it.
             return on_disk(&self.blobs, move |blobs| blobs.put(&bytes)).await;
         }
-        let digest = Hash::digest(&bytes);
+        let digest = small.unwrap_or_else(|| Hash::digest(&bytes));
         if self.transfers.confirmed.has(&digest) {
             // The same manifest is submitted again and again, as by a schedule.
             return on_disk(&self.blobs, move |blobs| blobs.put(&bytes)).await;
