@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::io::IsTerminal;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use inquisitor_engine::events::{Event, Observer};
 use inquisitor_report::printable;
 use inquisitor_runtime::request::{LogLevel, LogLine};
@@ -190,6 +191,16 @@ impl Bars {
             self.all.suspend(|| print::note(&line));
         }
     }
+}
+
+/// How much of a file has gone over, where standard error is a terminal.
+pub(crate) fn of_bytes(file: &Path, length: u64, quiet: bool) -> ProgressBar {
+    let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    ProgressBar::with_draw_target(Some(length), target)
+        .with_style(style(
+            "{prefix}  {bar:30.cyan/dim} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}",
+        ))
+        .with_prefix(file.file_name().unwrap_or_default().to_string_lossy().into_owned())
 }
 
 /// A style of a bar. The templates are the program's own; one that did not parse would only lose its looks.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressDrawTarget};
+use indicatif::ProgressBar;
 use inquisitor_conductor::{BackupManifest, Restored, Verified};
 use inquisitor_ledger::Checkpoint;
 use serde_json::json;
@@ -16,7 +16,7 @@ use crate::args::backup::{BackupCommand, Restore, Source};
 use crate::args::remote::Remote;
 use crate::args::{Global, Output};
 use crate::commands::block_on;
-use crate::progress::style;
+use crate::progress::of_bytes;
 use crate::settings::Settings;
 use crate::{exit, input, print};
 
@@ -95,15 +95,9 @@ fn open(file: &Path, quiet: bool) -> anyhow::Result<Box<dyn Read>> {
     Ok(Box::new(bar(file, length, quiet).wrap_read(opened)))
 }
 
-/// Where standard error is a terminal.
+/// Cleared when it is done.
 fn bar(file: &Path, length: u64, quiet: bool) -> ProgressBar {
-    let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    ProgressBar::with_draw_target(Some(length), target)
-        .with_style(style(
-            "{prefix}  {bar:30.cyan/dim} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}",
-        ))
-        .with_prefix(file.file_name().unwrap_or_default().to_string_lossy().into_owned())
-        .with_finish(indicatif::ProgressFinish::AndClear)
+    of_bytes(file, length, quiet).with_finish(indicatif::ProgressFinish::AndClear)
 }
 
 fn shown(manifest: &BackupManifest, bytes: u64) -> String {

@@ -1,12 +1,10 @@
 //! `inquisitor plugin push`, `rm`, and `list` of a host.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::TryStreamExt as _;
-use indicatif::{ProgressBar, ProgressDrawTarget};
 use inquisitor_server::api::plugins::{Plugin, PluginSource};
 use inquisitor_server::api::uploads::Upload;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
@@ -17,7 +15,7 @@ use crate::args::plugin::{PluginList, PluginPush};
 use crate::args::remote::Remote;
 use crate::client::Client;
 use crate::print;
-use crate::progress::style;
+use crate::progress::{of_bytes, style};
 use crate::settings::Settings;
 use crate::table::Table;
 
@@ -42,7 +40,7 @@ pub(crate) async fn push(
     if args.in_background {
         request = request.header(HeaderName::from_static("prefer"), "respond-async")?;
     }
-    let bar = bar(&args.file, length, args.quiet);
+    let bar = of_bytes(&args.file, length, args.quiet);
     let counting = bar.clone();
     let pieces = tokio_util::io::ReaderStream::new(file).inspect_ok(move |piece| {
         counting.inc(piece.len() as u64);
@@ -73,16 +71,6 @@ pub(crate) async fn push(
         Ok(format!("{} {} {what} for {whose} (sha256:{})", plugin.name, plugin.version, plugin.digest))
     })?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Where standard error is a terminal.
-fn bar(file: &Path, length: u64, quiet: bool) -> ProgressBar {
-    let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    ProgressBar::with_draw_target(Some(length), target)
-        .with_style(style(
-            "{prefix}  {bar:30.cyan/dim} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}",
-        ))
-        .with_prefix(file.file_name().unwrap_or_default().to_string_lossy().into_owned())
 }
 
 pub(crate) async fn remove(
