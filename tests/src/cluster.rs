@@ -1,6 +1,7 @@
 //! Hosts of the real binary that form a cluster: on addresses of the loopback network, or each at a place of its own in a
 //! network that can be cut.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -313,6 +314,24 @@ impl Cluster {
             .env("INQUISITOR_KEY", API_KEY)
             .env("XDG_CONFIG_HOME", self.folder().join("config"));
         ended(command.args(arguments))
+    }
+
+    /// Wait until these inquiries have a finding, as this member sees it.
+    ///
+    /// # Panics
+    /// When one of them has none in time.
+    pub fn until_concluded(&self, number: usize, ids: &[String]) {
+        self.until("the end of every inquiry", || {
+            let listed = self.run(number, ["inquiry", "list", "--all", "-o", "json"]);
+            let listed: Value = serde_json::from_str(&listed.stdout).ok()?;
+            let concluded: BTreeSet<&str> = listed
+                .as_array()?
+                .iter()
+                .filter(|inquiry| inquiry["status"] == "concluded")
+                .filter_map(|inquiry| inquiry["id"].as_str())
+                .collect();
+            ids.iter().all(|id| concluded.contains(id.as_str())).then_some(())
+        });
     }
 
     /// The folder that is all members' own.

@@ -267,17 +267,7 @@ fn three_members_are_restored_as_the_documentation_says() {
         let listed = new.run(1, ["plugin", "list", "-o", "json", "--retry-for", "0s"]);
         (leads && listed.stdout.contains(&plugin)).then(|| submit(&new, 1, "after", &plugin))
     }));
-    new.until("the end of every inquiry", || {
-        let listed: Value =
-            serde_json::from_str(&new.run(2, ["inquiry", "list", "--all", "-o", "json"]).stdout).ok()?;
-        let concluded: BTreeSet<&str> = listed
-            .as_array()?
-            .iter()
-            .filter(|inquiry| inquiry["status"] == "concluded")
-            .filter_map(|inquiry| inquiry["id"].as_str())
-            .collect();
-        all.iter().all(|id| concluded.contains(id.as_str())).then_some(())
-    });
+    new.until_concluded(2, &all);
     let of_new = root(&new.run(2, ["ledger", "checkpoint", "--size", &size, "-o", "json"]));
     assert_eq!(of_new, root(&old.run(taker, ["ledger", "checkpoint", "--size", &size, "-o", "json"])));
     assert_eq!(new.status(1).unwrap()["cluster"], restored["cluster"]);

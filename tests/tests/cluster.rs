@@ -25,21 +25,6 @@ fn submit(cluster: &Cluster, member: usize, id: &str, plugin: &str) -> String {
     submitted.json()["id"].as_str().unwrap().to_owned()
 }
 
-/// Wait until these have a finding, as this member sees it.
-fn all_concluded(cluster: &Cluster, member: usize, ids: &[String]) {
-    cluster.until("the end of every inquiry", || {
-        let listed = cluster.run(member, ["inquiry", "list", "--all", "-o", "json"]);
-        let listed: Value = serde_json::from_str(&listed.stdout).ok()?;
-        let concluded: BTreeSet<&str> = listed
-            .as_array()?
-            .iter()
-            .filter(|inquiry| inquiry["status"] == "concluded")
-            .filter_map(|inquiry| inquiry["id"].as_str())
-            .collect();
-        ids.iter().all(|id| concluded.contains(id.as_str())).then_some(())
-    });
-}
-
 /// Every member has applied the same, its ledger is the same, and no step was recorded twice.
 fn agree(cluster: &Cluster, members: &[usize]) {
     let states = cluster.until("members with the same state", || {
@@ -84,7 +69,7 @@ fn any_member_answers_and_what_was_acknowledged_survives_the_loss_of_one() {
     let mut ids: Vec<String> =
         (0..3).map(|member| submit(&cluster, member, &format!("first-{member}"), "echo")).collect();
     for member in 0..3 {
-        all_concluded(&cluster, member, &ids);
+        cluster.until_concluded(member, &ids);
     }
     agree(&cluster, &[0, 1, 2]);
 
@@ -95,13 +80,13 @@ fn any_member_answers_and_what_was_acknowledged_survives_the_loss_of_one() {
     for member in &others {
         ids.push(submit(&cluster, *member, &format!("second-{member}"), "echo"));
     }
-    all_concluded(&cluster, others[1], &ids);
+    cluster.until_concluded(others[1], &ids);
     agree(&cluster, &others);
 
     // It comes back and knows what happened meanwhile.
     cluster.start_member(leader);
     cluster.until_ready(leader);
-    all_concluded(&cluster, leader, &ids);
+    cluster.until_concluded(leader, &ids);
     agree(&cluster, &[0, 1, 2]);
 
     // Without a quorum nothing is acknowledged, and a local read still says what lies here.
@@ -117,7 +102,7 @@ fn any_member_answers_and_what_was_acknowledged_survives_the_loss_of_one() {
     for member in 0..3 {
         cluster.until_ready(member);
     }
-    all_concluded(&cluster, second, &ids);
+    cluster.until_concluded(second, &ids);
     agree(&cluster, &[0, 1, 2]);
 }
 
@@ -168,7 +153,7 @@ fn a_rolling_restart_loses_nothing() {
     }
     let members = cluster.run(0, ["raft", "members"]);
     assert!(members.stdout.contains("host-2") && members.stdout.contains("leader"), "{}", members.stdout);
-    all_concluded(&cluster, 0, &ids);
+    cluster.until_concluded(0, &ids);
     agree(&cluster, &[0, 1, 2]);
 }
 
@@ -180,7 +165,7 @@ fn a_plugin_that_everybody_has_runs_whoever_took_the_inquiry() {
     assert_eq!(again.code, 0, "{}", again.stderr);
     let ids: Vec<String> =
         (0..6).map(|number| submit(&cluster, number % 3, &format!("shared-{number}"), "echo")).collect();
-    all_concluded(&cluster, 2, &ids);
+    cluster.until_concluded(2, &ids);
 }
 
 /// An inquiry of so many steps, four at once, each of which takes so long.
@@ -245,7 +230,7 @@ fn steps_run_on_every_member_and_go_on_elsewhere_when_one_is_lost() {
     let mut cluster = Cluster::start(3);
     let all = [0, 1, 2];
     let ids = submit_slow(&cluster, &all, "spread", 3);
-    all_concluded(&cluster, 1, &ids);
+    cluster.until_concluded(1, &ids);
     let (executors, recorded) = leases(&cluster, 0, &ids);
     assert_eq!(executors.keys().collect::<Vec<_>>(), ["host-0", "host-1", "host-2"], "{executors:?}");
     assert_eq!(recorded, 3 * STEPS);
@@ -257,7 +242,7 @@ fn steps_run_on_every_member_and_go_on_elsewhere_when_one_is_lost() {
     let ids = submit_slow(&cluster, &[leader], "follower-lost", 3);
     until_it_runs_steps(&cluster, follower);
     cluster.kill(follower);
-    all_concluded(&cluster, leader, &ids);
+    cluster.until_concluded(leader, &ids);
     assert_eq!(leases(&cluster, leader, &ids).1, 3 * STEPS);
     let others: Vec<usize> = all.into_iter().filter(|member| *member != follower).collect();
     agree(&cluster, &others);
@@ -270,7 +255,7 @@ fn steps_run_on_every_member_and_go_on_elsewhere_when_one_is_lost() {
     let ids = submit_slow(&cluster, &[leader], "leader-lost", 3);
     until_it_runs_steps(&cluster, follower);
     cluster.kill(leader);
-    all_concluded(&cluster, follower, &ids);
+    cluster.until_concluded(follower, &ids);
     assert_eq!(leases(&cluster, follower, &ids).1, 3 * STEPS);
     cluster.start_member(leader);
     cluster.until_ready(leader);
@@ -285,7 +270,7 @@ fn a_member_that_stops_finishes_its_steps_and_one_that_is_silent_loses_them() {
     let ids = submit_slow(&cluster, &[leader], "stops", 3);
     until_it_runs_steps(&cluster, stops);
     cluster.stop(stops);
-    all_concluded(&cluster, leader, &ids);
+    cluster.until_concluded(leader, &ids);
     assert_eq!(leases(&cluster, leader, &ids).1, 3 * STEPS);
     assert!(!cluster.log(stops).contains("are handed back"), "{}", cluster.log(stops));
     cluster.start_member(stops);
@@ -296,7 +281,7 @@ fn a_member_that_stops_finishes_its_steps_and_one_that_is_silent_loses_them() {
     let ids = submit_slow(&cluster, &[leader], "silent", 3);
     until_it_runs_steps(&cluster, silent);
     cluster.signal(silent, "STOP");
-    all_concluded(&cluster, leader, &ids);
+    cluster.until_concluded(leader, &ids);
     let (executors, recorded) = leases(&cluster, leader, &ids);
     assert_eq!(recorded, 3 * STEPS);
     assert!(executors.values().sum::<usize>() > 3 * STEPS, "some were leased anew: {executors:?}");
